@@ -1,0 +1,147 @@
+"""Records of the ``<app>-profiles`` log, the one ordered input of the detect stage.
+
+Every record is a MessagePack map with a ``type`` tag and a format version ``v``. Times are
+microseconds since 1970-01-01 UTC. ``through`` and ``end`` are ends of windows (exclusive).
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import msgspec
+
+from sketches.detection import DetectionSettings
+
+FORMAT_VERSION = 1
+
+
+class ProfileRecord(msgspec.Struct, frozen=True, tag="profile", tag_field="type"):
+    """One profile, or one of ``parts`` parts of it split by feature.
+
+    ``writer``, ``topic``, ``partition``, ``end``, ``model``, ``version``, ``segment`` and ``part``
+    name it; ``payload`` is ``sketches.codec``'s bytes.
+    """
+
+    v: int
+    writer: str
+    topic: str
+    partition: int
+    end: int
+    model: str
+    version: str
+    segment: str
+    part: int
+    parts: int
+    payload: bytes
+
+
+class Lost(msgspec.Struct, frozen=True, array_like=True):
+    """Offsets ``[start, stop)`` that the log no longer had when they were to be read."""
+
+    start: int
+    stop: int
+
+
+class WatermarkRecord(msgspec.Struct, frozen=True, tag="watermark", tag_field="type"):
+    """Every window of one input partition that ends at or before ``through`` is closed.
+
+    The same record, but for ``profiles`` and ``digest``, goes to every partition of the log.
+
+    Attributes:
+        writer: Random id of the process start that wrote it.
+        topic: Input topic.
+        partition: Input partition.
+        partitions: Number of partitions of the input topic.
+        window: Length of a window.
+        previous: ``through`` of the watermark before; None: nothing was closed before.
+        through: Latest closed border; None: the partition never held a record (idle only).
+        closed_at: The offset just after the record that closed it.
+        start: First offset counted since the watermark before (all of ``[start, closed_at)`` have
+            been read; some of them are still in open windows).
+        records: Readable records in the closed windows.
+        rejects: Rejected ones, by reason.
+        late: Records counted in a later window than their own.
+        clock_ahead: Records whose event time was not believed.
+        state: ``active``, ``idle`` (read to its end and silent) or ``stalled``.
+        as_of: Wall time of an idle or stalled mark; None when active.
+        profiles: Number of profile records in this partition of the log that belong to it.
+        digest: CRC-32 over their payloads in order of publication.
+        lost: Ranges never read.
+    """
+
+    v: int
+    writer: str
+    topic: str
+    partition: int
+    partitions: int
+    window: int
+    previous: int | None
+    through: int | None
+    closed_at: int
+    start: int
+    records: int
+    rejects: dict[str, int]
+    late: int
+    clock_ahead: int
+    state: str
+    as_of: int | None
+    profiles: int
+    digest: int
+    lost: tuple[Lost, ...] = ()
+
+
+class SettingsRecord(msgspec.Struct, frozen=True, tag="settings", tag_field="type"):
+    """Detection settings that hold from here on; equal ``digest``: nothing changes."""
+
+    v: int
+    writer: str
+    digest: str
+    settings: DetectionSettings
+
+
+LogRecord = ProfileRecord | WatermarkRecord | SettingsRecord
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(LogRecord)
+
+
+class LogFormatError(Exception):
+    """A record of the log that this release cannot read."""
+
+
+def encode(record: LogRecord) -> bytes:
+    """The bytes of a log record."""
+    return _encoder.encode(record)
+
+
+def decode(value: bytes) -> LogRecord:
+    """A log record from its bytes.
+
+    Raises:
+        LogFormatError: The bytes are not a log record, or one of a newer release.
+    """
+    try:
+        record = _decoder.decode(value)
+    except msgspec.DecodeError as error:
+        raise LogFormatError(f"not a record of the profiles log: {error}") from error
+    if record.v > FORMAT_VERSION:
+        raise LogFormatError(
+            f"format version {record.v} of the profiles log is newer than this release reads "
+            f"({FORMAT_VERSION}); upgrade this worker"
+        )
+    return record
+
+
+def settings_digest(settings: DetectionSettings) -> str:
+    """A short hash that tells two detection settings apart."""
+    return f"{zlib.crc32(msgspec.msgpack.encode(settings, order='deterministic')):08x}"
+
+
+def log_partition(topic: str, model: str, partitions: int) -> int:
+    """Partition of the log (of ``partitions``) that holds everything about a model of a topic."""
+    return zlib.crc32(f"{topic}\0{model}".encode()) % partitions
+
+
+def log_key(topic: str, model: str) -> bytes:
+    """Kafka key of a profile record."""
+    return f"{topic}\0{model}".encode()

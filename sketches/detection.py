@@ -1,0 +1,98 @@
+"""What the detect stage is told and what it tells: detection settings in, changes out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Direction = Literal["up", "down", "both"]
+Severity = Literal["warning", "critical"]
+
+
+class FeatureDetection(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How changes of the features that a pattern names are judged.
+
+    Attributes:
+        direction: Only changes in this direction count.
+        minimum_effect: Smallest change of location worth telling, in standard deviations of the
+            baseline. None: the default of each signal.
+        severity_cap: No change of this feature is more severe than this.
+        detect: False: profiled, never alerted on.
+    """
+
+    direction: Direction = "both"
+    minimum_effect: float | None = None
+    severity_cap: Severity = "critical"
+    detect: bool = True
+
+
+class DetectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All settings that can change an alert; a copy of it goes through the profiles log.
+
+    Attributes:
+        learn_for: Microseconds of event time that a learned baseline spans at least.
+        learn_records: Records that a learned baseline holds at least.
+        min_records: Windows are added together until a sample has so many records.
+        critical_per_model_week: False critical incidents allowed per model and week.
+        warning_per_model_week: The same for warnings.
+        features: Model name or ``*`` -> feature name or shell pattern -> rule; the first match of
+            the model's own table wins, then the first of ``*``.
+    """
+
+    learn_for: int = 86_400_000_000
+    learn_records: int = 10_000
+    learn_until: int | None = None  # replay: the baseline ends here whatever the two above say
+    min_records: int = 100
+    critical_per_model_week: float = 1.0
+    warning_per_model_week: float = 5.0
+    features: dict[str, dict[str, FeatureDetection]] = {}
+
+
+class Change(msgspec.Struct, frozen=True):
+    """What one detector saw in one signal of one feature.
+
+    Attributes:
+        version: Version of the model whose records changed; empty if the log names none.
+        segment: Segment, likewise.
+        feature: Feature name, ``@prediction`` and so on, or empty for a signal of the whole model.
+        signal: ``location``, ``spread``, ``missing``, ``distance``, ``unseen``, ``volume``,
+            ``late``, ``rejects``.
+        detector: ``ADWIN``, ``PageHinkley``, ...
+        direction: Which way the signal went.
+        severity: ``critical``: wake someone; ``warning``: look tomorrow.
+        before: The signal's expected value in its own unit.
+        after: Its value since ``onset``, in the same unit.
+        unit: ``value`` (the feature's own), ``share`` (0 to 1), ``ratio``, ``per_second``,
+            ``distance`` (Jensen-Shannon distance, 0 to 1).
+        effect: Size of the change, in ``effect_unit``; positive.
+        effect_unit: ``sd`` (standard deviations of a record in the baseline), ``points`` (share
+            times 100), ``ratio`` (natural logarithm), ``distance``.
+        score: The detector's statistic over its threshold, 1 at the threshold.
+        sample: Records since ``onset``.
+        baseline_sample: Records in the baseline.
+        onset: Start of the window from which on the change is seen (estimate), microseconds.
+        detected: End of the window in which the detector fired, microseconds.
+        baseline: Id of the baseline.
+        top: Categories or value ranges that moved most: (name, share before, share after).
+    """
+
+    version: str
+    segment: str
+    feature: str
+    signal: str
+    detector: str
+    direction: Literal["up", "down"]
+    severity: Severity
+    before: float
+    after: float
+    unit: str
+    effect: float
+    effect_unit: str
+    score: float
+    sample: int
+    baseline_sample: int
+    onset: int
+    detected: int
+    baseline: str
+    top: tuple[tuple[str, float, float], ...] = ()
