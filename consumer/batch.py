@@ -37,6 +37,16 @@ class RawBatch(NamedTuple):
     keys: Sequence[bytes | None] = ()  # empty: not needed by the decoder
     headers: Sequence[Sequence[tuple[str, bytes | None]] | None] = ()
 
+    def rows(self, start: int, stop: int) -> RawBatch:
+        """Some of its messages."""
+        return self._replace(
+            offsets=self.offsets[start:stop],
+            timestamps=self.timestamps[start:stop],
+            values=self.values[start:stop],
+            keys=self.keys[start:stop],
+            headers=self.headers[start:stop],
+        )
+
 
 class Reject(NamedTuple):
     """One record that could not be read."""
@@ -68,7 +78,7 @@ class Batch:
         groups: The readable records by key, keys in order of first appearance.
         rejects: The others, by position.
         reject_model: The model that unreadable records are counted under.
-        limited: Names of limits (``consumer.settings.Limits``) that cut something here -> how often.
+        limited: Names of limits (``consumer.settings.Limits``) that cut something -> how often.
     """
 
     offsets: IntArray

@@ -19,7 +19,9 @@ class ProfileRecord(msgspec.Struct, frozen=True, tag="profile", tag_field="type"
     """One profile, or one of ``parts`` parts of it split by feature.
 
     ``writer``, ``topic``, ``partition``, ``end``, ``model``, ``version``, ``segment`` and ``part``
-    name it; ``payload`` is ``sketches.codec``'s bytes.
+    name it; ``payload`` is ``sketches.codec``'s bytes. ``first`` and ``last`` are the offsets of
+    the first and the last of its records: the evidence that an alert names. They are a function of
+    the input alone; the ranges of watermark records depend on how closings were joined.
     """
 
     v: int
@@ -33,6 +35,8 @@ class ProfileRecord(msgspec.Struct, frozen=True, tag="profile", tag_field="type"
     part: int
     parts: int
     payload: bytes
+    first: int = -1
+    last: int = -1
 
 
 class Lost(msgspec.Struct, frozen=True, array_like=True):
@@ -67,6 +71,9 @@ class WatermarkRecord(msgspec.Struct, frozen=True, tag="watermark", tag_field="t
         profiles: Number of profile records in this partition of the log that belong to it.
         digest: CRC-32 over their payloads in order of publication.
         lost: Ranges never read.
+        limited: Names of limits (``consumer.settings.Limits``) that cut something since the
+            watermark before -> how often. A worker knows limits only since its own start and by
+            batches, so the counts are for people; an event is made of the names alone.
     """
 
     v: int
@@ -88,6 +95,7 @@ class WatermarkRecord(msgspec.Struct, frozen=True, tag="watermark", tag_field="t
     profiles: int
     digest: int
     lost: tuple[Lost, ...] = ()
+    limited: dict[str, int] = {}
 
 
 class SettingsRecord(msgspec.Struct, frozen=True, tag="settings", tag_field="type"):
@@ -102,7 +110,7 @@ class SettingsRecord(msgspec.Struct, frozen=True, tag="settings", tag_field="typ
 LogRecord = ProfileRecord | WatermarkRecord | SettingsRecord
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(LogRecord)
+_decoder: msgspec.msgpack.Decoder[LogRecord] = msgspec.msgpack.Decoder(LogRecord)
 
 
 class LogFormatError(Exception):

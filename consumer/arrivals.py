@@ -1,0 +1,128 @@
+"""Partitions that were assigned and wait, paused, until it is known where they begin."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+
+from . import logs
+from .commit_state import CommitState
+from .inputs import InputPartition
+from .kafka import Admin, KafkaFailure, Partition, Reader
+from .log_partitions import LogPartition
+from .scan import read_range
+from .settings import Settings
+from .start import starting_point
+
+
+class Arrivals:
+    """Finds the commits, the log's ends and the snapshots of new partitions."""
+
+    def __init__(self, settings: Settings, reader: Reader, admin: Admin) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._admin = admin
+        self._expected: set[Partition] = set()
+
+    def expect(self, partitions: list[Partition]) -> None:
+        """These will be settled in the next turn of the loop."""
+        self._expected.update(partitions)
+
+    def forget(self, partitions: list[Partition]) -> None:
+        """These belong to someone else by now."""
+        self._expected.difference_update(partitions)
+
+    def waiting(self) -> bool:
+        """Whether any partition has not begun."""
+        return bool(self._expected)
+
+    def log_partitions(self) -> int:
+        """Number of partitions of the profiles log."""
+        return self._reader.partition_counts()[self._settings.profiles_topic]
+
+    def partitions(self, topic: str) -> int:
+        """Number of partitions of an input topic."""
+        return self._reader.partition_counts()[topic]
+
+    def settle(self) -> list[InputPartition | LogPartition]:
+        """Begin what can begin; what cannot is tried again in the next turn."""
+        if not self._expected:
+            return []
+        places = sorted(self._expected)
+        try:
+            commits = self._reader.committed(places)
+            lows = self._admin.offsets(dict.fromkeys(places, "earliest"))
+            highs = self._admin.offsets(dict.fromkeys(places, "latest"))
+            begun = [self._begin(p, commits[p], lows[p], highs[p]) for p in places]
+            for place, part in zip(places, begun, strict=True):
+                self._reader.seek(*place, part.position)
+            self._reader.commit(
+                [
+                    (*p, *i.to_commit())
+                    for p, i in zip(places, begun, strict=True)
+                    if isinstance(i, InputPartition) and i.fresh
+                ]
+            )
+            self._reader.resume(places)
+        except KafkaFailure as failure:
+            if failure.kind in {"denied", "refused", "fatal"} and failure.code != "_STATE":
+                raise
+            logs.event("partitions wait to begin", logging.WARNING, cause=failure.text)
+            return []
+        self._expected.clear()
+        logs.event("partitions begin", partitions=", ".join(f"{t}[{n}]" for t, n in places))
+        return begun
+
+    def _begin(
+        self, place: Partition, commit: tuple[int, str] | None, low: int, high: int
+    ) -> InputPartition | LogPartition:
+        topic, number = place
+        if topic == self._settings.profiles_topic:
+            kept = self._kept(number)
+            committed = commit[0] if commit else None
+            return LogPartition(self._settings, number, self.log_partitions(), kept, low, committed)
+        state = None if commit is None else (commit[0], CommitState.from_metadata(commit[1]))
+        start = starting_point(
+            state,
+            low,
+            high,
+            self._settings.start,
+            self._known(topic),
+            lambda when: self._at(place, when),
+        )
+        for lost in start.lost:
+            logs.event(
+                "records are gone unread",
+                logging.ERROR,
+                topic=topic,
+                partition=number,
+                start=lost.start,
+                stop=lost.stop,
+            )
+        return InputPartition(self._settings, topic, number, start)
+
+    def _known(self, topic: str) -> bool:
+        count = self._reader.partition_counts().get(topic, 0)
+        commits = self._reader.committed([(topic, number) for number in range(count)])
+        return any(commit is not None for commit in commits.values())
+
+    def _at(self, place: Partition, when: datetime) -> int:
+        return self._admin.offsets({place: int(when.timestamp() * 1_000_000)})[place]
+
+    def _kept(self, number: int) -> dict[bytes, bytes]:
+        """The last value of every key in the state topic's partition."""
+        place = self._settings.state_topic, number
+        ends = (
+            self._admin.offsets({place: "earliest"})[place],
+            self._admin.offsets({place: "latest"})[place],
+        )
+        kept: dict[bytes, bytes] = {}
+        for batch in read_range(self._settings.kafka, place, *ends):
+            for key, value in zip(batch.keys, batch.values, strict=True):
+                if key is None:
+                    continue
+                if value is None:
+                    kept.pop(key, None)
+                else:
+                    kept[key] = value
+        return kept

@@ -1,0 +1,272 @@
+"""The command ``streamgauge``: reads the command line and starts what it names.
+
+What a command needs is imported when it runs, so that the small ones start at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from consumer.durations import parse_time, to_microseconds
+
+if TYPE_CHECKING:
+    from consumer.findings import Finding
+    from consumer.kafka import Admin
+    from consumer.settings import Settings
+
+USER_MISTAKE = 2
+ANSWER_WITHIN = 6.0  # seconds
+
+app = typer.Typer(
+    name="streamgauge",
+    help="Watches Kafka prediction topics and publishes drift alerts to Kafka.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+topics_app = typer.Typer(help="The topics that belong to streamgauge itself.", no_args_is_help=True)
+app.add_typer(topics_app, name="topics")
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "-c",
+        "--config",
+        envvar="STREAMGAUGE_CONFIG",
+        help="Configuration; streamgauge.toml in this directory if there is one.",
+        show_default=False,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a setting, for example inputs.flights.window=1h. May be repeated.",
+        show_default=False,
+    ),
+]
+Bootstrap = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Override kafka.bootstrap.servers.", show_default=False),
+]
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's ends with a text and status 2."""
+    app(prog_name="streamgauge")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+        try:
+            typer.echo(f"streamgauge {version('streamgauge')}")
+        except PackageNotFoundError:  # run from a source tree
+            typer.echo("streamgauge (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Watches Kafka prediction topics and publishes drift alerts to Kafka."""
+
+
+@app.command()
+def run(
+    config: Config = None,
+    set_: Set = None,
+    bootstrap: Bootstrap = None,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="Close every open window, then exit.")
+    ] = False,
+) -> None:
+    """Read the inputs and publish alerts until stopped."""
+    with _explained():
+        settings = _settings(config, set_, bootstrap)
+        worker = import_module("consumer.worker")
+        try:
+            status = worker.run(settings, drain=drain)
+        except worker.Stopped as stopped:
+            _fail(str(stopped), status=1)
+        _exit(status)
+
+
+@app.command()
+def check(config: Config = None, set_: Set = None, bootstrap: Bootstrap = None) -> None:
+    """Prove configuration, broker, topics and permissions; say what to do about each problem."""
+    with _explained():
+        settings = _settings(config, set_, bootstrap)
+        from consumer import check as checks  # noqa: PLC0415
+        from consumer.decoders import decoder_for  # noqa: PLC0415
+        from consumer.latest import latest  # noqa: PLC0415
+
+        admin, failed = _admin(settings), False
+        for finding in checks.check(
+            settings, admin, partial(latest, settings.kafka, admin), partial(decoder_for, settings)
+        ):
+            _show(finding)
+            failed |= finding.level == "FAIL"
+        typer.echo("not ready: see the lines with FAIL" if failed else "ready: streamgauge run")
+        _exit(int(failed))
+
+
+@topics_app.command("create")
+def topics_create(config: Config = None, set_: Set = None, bootstrap: Bootstrap = None) -> None:
+    """Make the internal topics that are missing; the others are left as they are."""
+    with _explained():
+        settings = _settings(config, set_, bootstrap, need_inputs=False)
+        from consumer import topics  # noqa: PLC0415
+        from consumer.kafka_errors import KafkaProblem  # noqa: PLC0415
+
+        admin = _admin(settings)
+        try:
+            states = topics.create(admin, settings)
+        except KafkaProblem as problem:  # the client's last word says why
+            raise KafkaProblem(*(admin.last_error() or (problem.code, problem.text))) from None
+        words = {"made": "made", "fine": "left", "differs": "left", "failed": "FAIL"}
+        for state in states:
+            text = state.text.replace("; run: ", "\n        run ")
+            word = "DIFFERS" if state.state == "differs" and state.grave else words[state.state]
+            typer.echo(f"{word:<7} {state.name}: {text}")
+        _exit(int(any(state.grave for state in states)))
+
+
+@app.command()
+def replay(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="JSON-lines files (.gz, - for standard input), each one partition, or "
+            "topic:NAME[@FROM..TO].",
+        ),
+    ],
+    config: Config = None,
+    set_: Set = None,
+    bootstrap: Bootstrap = None,
+    out: Annotated[
+        Path, typer.Option(help="Where the alert events go, one JSON object a line.")
+    ] = Path("alerts.jsonl"),
+    baseline_until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="End of the baseline's learning.")
+    ] = None,
+    log: Annotated[
+        bool, typer.Option("--log", help="INPUT is the profiles log itself, folded again.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
+) -> None:
+    """Run records through the same code without a worker, and write the alerts to a file."""
+    with _explained():
+        need_kafka = log or any(one.startswith("topic:") for one in inputs)
+        settings = _settings(config, set_, bootstrap, need_kafka=need_kafka, need_inputs=not log)
+        until = None if baseline_until is None else _moment("--baseline-until", baseline_until)
+        _exit(
+            import_module("consumer.replay").run(
+                settings, inputs, out, baseline_until=until, log=log, quiet=quiet
+            )
+        )
+
+
+@app.command()
+def tail(
+    config: Config = None,
+    set_: Set = None,
+    bootstrap: Bootstrap = None,
+    json: Annotated[bool, typer.Option("--json", help="The events as they are.")] = False,
+    from_: Annotated[
+        str, typer.Option("--from", metavar="earliest|latest|TIME", help="Where to begin.")
+    ] = "latest",
+    follow: Annotated[bool, typer.Option(help="Wait for further events.")] = True,
+) -> None:
+    """Follow the alerts topic, one line per event."""
+    with _explained():
+        settings = _settings(config, set_, bootstrap, need_inputs=False)
+        begin = (
+            from_ if from_ in ("earliest", "latest") else to_microseconds(_moment("--from", from_))
+        )
+        _exit(import_module("consumer.tail").main(settings, begin=begin, json=json, follow=follow))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the alert events."""
+    text: str | bytes = import_module("alerts.schema").schema_text()
+    typer.echo(text if isinstance(text, str) else text.decode())
+
+
+def _settings(
+    config: Path | None,
+    set_: Sequence[str] | None,
+    bootstrap: str | None,
+    *,
+    need_inputs: bool = True,
+    need_kafka: bool = True,
+) -> Settings:
+    from consumer.settings import load  # noqa: PLC0415
+
+    flags = list(set_ or ())
+    if bootstrap is not None:
+        flags.append(f"kafka.bootstrap.servers={bootstrap}")
+    return load(config, flags, need_inputs=need_inputs, need_kafka=need_kafka)
+
+
+def _admin(settings: Settings) -> Admin:
+    from consumer.kafka import Admin  # noqa: PLC0415
+
+    return Admin(settings.kafka, timeout=ANSWER_WITHIN)
+
+
+def _moment(flag: str, text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        _fail(f"{flag}: {error}")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Errors that the user can do something about become a text and an exit status."""
+    from consumer.kafka_errors import KafkaProblem, explain  # noqa: PLC0415
+    from consumer.mistakes import SettingsError  # noqa: PLC0415
+
+    try:
+        yield
+    except SettingsError as error:
+        _fail(str(error))
+    except KafkaProblem as error:
+        _fail(explain(error.code, error.text), status=1)
+    except BrokenPipeError:  # | head
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+def _fail(text: str, status: int = USER_MISTAKE) -> NoReturn:
+    typer.echo(f"streamgauge: {text}", err=True)
+    raise SystemExit(status)
+
+
+def _exit(status: int) -> NoReturn:
+    raise SystemExit(status)
+
+
+_COLOURS: dict[str, str] = {"ok": "green", "warn": "yellow", "FAIL": "red"}
+
+
+def _show(finding: Finding) -> None:
+    level, rest = str(finding)[:5], str(finding)[5:]
+    typer.echo(typer.style(level, fg=_COLOURS[finding.level]) + rest)

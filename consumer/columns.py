@@ -1,0 +1,233 @@
+"""JSON values of many records to the columns of a table, by whole columns and not by value."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from itertools import chain, compress
+from types import EllipsisType
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from consumer.field_map import Record
+from sketches import tables
+from sketches.table import BoolArray, FloatArray, Kind, KindArray, Table
+
+KINDS: Final[dict[type, Kind]] = {
+    int: Kind.NUMBER,
+    float: Kind.NUMBER,
+    str: Kind.TEXT,
+    bool: Kind.BOOLEAN,
+    type(None): Kind.NULL,
+    dict: Kind.OTHER,
+    list: Kind.OTHER,
+    EllipsisType: Kind.ABSENT,
+}
+_NUMBERS = frozenset({int, float})
+_NULLABLE = _NUMBERS | {type(None)}
+_CONTAINERS = frozenset({dict, list})
+_TEXTS: list[str | None] = ["false", "true"]
+
+
+class Column(NamedTuple):
+    """One name in n records. ``kinds`` is None if every value is of the plain kind."""
+
+    name: str
+    numbers: FloatArray | None
+    texts: list[str | None] | None
+    kinds: KindArray | None
+
+
+class Layout:
+    """What is known about objects with the same keys.
+
+    Attributes:
+        keys: The keys, in the order of the values.
+        names: The name of each key's feature; None: it is not a feature.
+        cut: How many of the names were too long.
+        odd: Positions not known to hold numbers alone. Learned as batches pass, for speed: what is
+            decoded does not depend on it.
+    """
+
+    __slots__ = ("cut", "keys", "names", "odd")
+
+    def __init__(self, keys: tuple[str, ...], names: tuple[str | None, ...], cut: int) -> None:
+        self.keys = keys
+        self.names = names
+        self.cut = cut
+        self.odd = {place for place, name in enumerate(names) if name is None}
+
+
+def column(name: str, values: list[Any], types: set[type]) -> Column:
+    """A column from the values of n records as read from JSON, ``ABSENT`` where there is none.
+
+    Args:
+        name: Its name.
+        values: n values.
+        types: Of the values.
+    """
+    if types <= _NUMBERS:
+        return Column(name, np.array(values, np.float64), None, None)
+    if types == {str}:
+        return Column(name, None, values, None)
+    if types <= _NULLABLE and types & _NUMBERS:
+        numbers = np.array(values, np.float64)  # None becomes NaN, and JSON has no NaN of its own
+        kinds = np.where(np.isnan(numbers), np.uint8(Kind.NULL), np.uint8(Kind.NUMBER))
+        return Column(name, numbers, None, kinds)
+    kinds = np.fromiter(map(KINDS.__getitem__, map(type, values)), np.uint8, len(values))
+    return Column(name, _numbers(values, kinds), _texts(values, kinds), kinds)
+
+
+def _numbers(values: list[Any], kinds: KindArray) -> FloatArray | None:
+    mine = kinds == Kind.NUMBER
+    if not mine.any():
+        return None
+    numbers = np.full(len(values), np.nan)
+    numbers[mine] = np.array(list(compress(values, mine.tolist())), np.float64)
+    return numbers
+
+
+def _texts(values: list[Any], kinds: KindArray) -> list[str | None] | None:
+    mine = (kinds == Kind.TEXT) | (kinds == Kind.BOOLEAN)
+    if not mine.any():
+        return None
+    if ((kinds == Kind.TEXT) | (kinds == Kind.NULL)).all():
+        return values
+    texts: list[str | None] = [None] * len(values)
+    for row in np.flatnonzero(mine).tolist():
+        value = values[row]
+        texts[row] = value if isinstance(value, str) else _TEXTS[value]
+    return texts
+
+
+def scaled(one: Column, factor: float) -> Column:
+    """A column whose numbers are multiplied; a product too large is ``NON_FINITE``."""
+    if one.numbers is None or factor == 1.0:
+        return one
+    with np.errstate(over="ignore"):
+        numbers = one.numbers * factor
+    wrong = np.isinf(numbers)
+    if not wrong.any():
+        return one._replace(numbers=numbers)
+    kinds = np.full(len(numbers), Kind.NUMBER, np.uint8) if one.kinds is None else one.kinds
+    return one._replace(
+        numbers=np.where(wrong, np.nan, numbers),
+        kinds=np.where(wrong, np.uint8(Kind.NON_FINITE), kinds),
+    )
+
+
+def features(objects: Sequence[Record], layout: Layout) -> tuple[Table, bool]:
+    """Objects with the same keys in the same order as a table.
+
+    Args:
+        objects: n of them.
+        layout: Of their keys.
+
+    Returns:
+        Their table; and whether any value is an object or an array, in hidden keys as well.
+    """
+    n, width = len(objects), len(layout.keys)
+    values = list(chain.from_iterable(map(dict.values, objects)))
+    odd: dict[int, list[Any]] = {}
+    for place in layout.odd:
+        odd[place] = _moved(values, place, width)
+    matrix = _matrix(values, odd, layout, n)
+    columns: list[Column] = []
+    containers = False
+    for place in sorted(odd):
+        name, types = layout.names[place], types_of(odd[place])
+        containers = containers or not _CONTAINERS.isdisjoint(types)
+        if name is not None:
+            columns.append(column(name, odd[place], types))
+    plain = [place for place in range(width) if place not in odd]
+    table = _table(n, [str(layout.names[place]) for place in plain], matrix[:, plain], columns)
+    return table, containers
+
+
+def types_of(values: list[Any]) -> set[type]:
+    """The types of all values."""
+    if values and type(values[0]) is str:
+        try:
+            "".join(values)  # refuses everything else, in less than half the time of looking
+        except TypeError:
+            pass
+        else:
+            return {str}
+    return set(map(type, values))
+
+
+def columns_table(n: int, columns: Sequence[Column], errors: BoolArray | None) -> Table:
+    """Columns of n records as a table."""
+    return _table(n, [], np.empty((n, 0)), columns, errors)
+
+
+def beside(left: Table, right: Table) -> Table:
+    """Two tables of the same records and different names as one; ``errors`` are the right one's."""
+    return Table(
+        length=left.length,
+        number_names=left.number_names + right.number_names,
+        numbers=np.concatenate([left.numbers, right.numbers], axis=1),
+        text_names=left.text_names + right.text_names,
+        texts=left.texts + right.texts,
+        kinds=left.kinds | right.kinds,
+        errors=right.errors,
+    )
+
+
+def _moved(values: list[Any], place: int, width: int) -> list[Any]:
+    """Takes a column out of the flat list; numbers stand in for it."""
+    taken = values[place::width]
+    values[place::width] = [0.5] * len(taken)
+    return taken
+
+
+def _matrix(values: list[Any], odd: dict[int, list[Any]], layout: Layout, n: int) -> FloatArray:
+    """All values as (n, width) floats, after those that are no numbers have been moved to ``odd``.
+
+    Packing refuses everything but numbers and booleans at C speed. The booleans hide behind 0 and
+    1, so only columns that hold one of these are looked at again.
+    """
+    width = len(layout.keys)
+    while True:
+        try:
+            packed = struct.pack(f"{len(values)}d", *values)
+        except struct.error:
+            for place in range(width):
+                if place not in odd and not set(map(type, values[place::width])) <= _NUMBERS:
+                    layout.odd.add(place)
+                    odd[place] = _moved(values, place, width)
+            continue
+        matrix = np.frombuffer(packed, np.float64).reshape(n, width)
+        suspects = np.flatnonzero(((matrix == 0.0) | (matrix == 1.0)).any(axis=0))
+        for place in suspects.tolist():
+            if bool in set(map(type, values[place::width])):
+                layout.odd.add(place)
+                odd[place] = _moved(values, place, width)
+        return matrix
+
+
+def _table(
+    n: int,
+    names: list[str],
+    matrix: FloatArray,
+    columns: Sequence[Column],
+    errors: BoolArray | None = None,
+) -> Table:
+    numeric = [one for one in columns if one.numbers is not None]
+    textual = [one for one in columns if one.texts is not None]
+    numbers = np.empty((n, len(names) + len(numeric)))
+    numbers[:, : len(names)] = matrix
+    for place, one in enumerate(numeric, start=len(names)):
+        numbers[:, place] = one.numbers
+    return tables.canonical(
+        Table(
+            length=n,
+            number_names=(*names, *(one.name for one in numeric)),
+            numbers=numbers,
+            text_names=tuple(one.name for one in textual),
+            texts=tuple(one.texts for one in textual if one.texts is not None),
+            kinds={one.name: one.kinds for one in columns if one.kinds is not None},
+            errors=errors,
+        )
+    )

@@ -1,0 +1,123 @@
+"""The parts of a fold that judge: one for each model, one for each input topic as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from alerts.events import Event
+from consumer.completeness import Held
+from consumer.evidence import OffsetRange
+from consumer.log_borders import Loss
+from sketches.detection import DetectionSettings
+from sketches.profile import Profile
+
+Ranges = Callable[[int, int], tuple[OffsetRange, ...]]
+
+
+class Read(NamedTuple):
+    """The profiles of one model in one window, read and merged.
+
+    Attributes:
+        held: As they came.
+        records: Readable records in them; with none (rejects alone) the model is silent.
+        profiles: (version, segment) -> the profile of all input partitions together.
+        unread: Those whose bytes are not a profile that this release reads.
+    """
+
+    held: Sequence[Held]
+    records: int
+    profiles: Mapping[tuple[str, str], Profile]
+    unread: Sequence[Held] = ()
+
+
+class ModelJudge(Protocol):
+    """What is known about one model, and which events follow from its windows."""
+
+    def fold(self, end: int, window: int, read: Read, ranges: Ranges) -> list[Event]:
+        """Judge a complete window; windows come in order of time, those without data not at all.
+
+        Args:
+            end: End of the window, microseconds.
+            window: Its length.
+            read: Profiles of this model in it.
+            ranges: (onset, detected) -> the offsets that hold the records in between.
+        """
+        ...
+
+    def no_data(self, since: int, at: int) -> list[Event]:
+        """No window with data begins between ``since`` and ``at``: too long.
+
+        Args:
+            since: End of the last window with data.
+            at: When the silence became too long.
+        """
+        ...
+
+    def data_back(self, since: int, at: int) -> list[Event]:
+        """Data again after ``no_data``.
+
+        Args:
+            since: End of the last window with data before the silence.
+            at: Start of the first window with data after it.
+        """
+        ...
+
+    def settle(self, settings: DetectionSettings) -> None:
+        """Judge by other settings from here on."""
+        ...
+
+    def state(self) -> bytes:
+        """All of it, for a snapshot."""
+        ...
+
+
+class TopicJudge(Protocol):
+    """Events about an input topic as a whole."""
+
+    def loss(self, loss: Loss) -> list[Event]:
+        """Data were lost, or may have been."""
+        ...
+
+    def limit(self, name: str, at: int | None) -> list[Event]:
+        """A limit of the configuration cut something for the first time.
+
+        Args:
+            name: Name of the limit.
+            at: Border of the watermark that says so; None: nothing has been closed yet.
+        """
+        ...
+
+    def state(self) -> bytes:
+        """All of it, for a snapshot."""
+        ...
+
+
+class Judges(Protocol):
+    """Makes them, new or from a snapshot."""
+
+    def read(self, held: Sequence[Held]) -> Read:
+        """Read and merge, in the order given.
+
+        Args:
+            held: Of one model and window, sorted by input partition, then their own window.
+        """
+        ...
+
+    def model(self, topic: str, model: str, settings: DetectionSettings) -> ModelJudge:
+        """For a model seen for the first time."""
+        ...
+
+    def topic(self, topic: str) -> TopicJudge:
+        """For an input topic seen for the first time."""
+        ...
+
+    def restored_model(
+        self, topic: str, model: str, settings: DetectionSettings, state: bytes
+    ) -> ModelJudge:
+        """From ``ModelJudge.state``; any ValueError: it cannot be read."""
+        ...
+
+    def restored_topic(self, topic: str, state: bytes) -> TopicJudge:
+        """From ``TopicJudge.state``, likewise."""
+        ...

@@ -1,0 +1,128 @@
+"""The judges of the worker and of replay: profiles to monitors, their reports to incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+
+from alerts import notices
+from alerts.events import Event
+from alerts.incidents import IncidentBook
+from consumer.completeness import Held
+from consumer.judges import Ranges, Read
+from consumer.log_borders import Loss
+from sketches import codec, profile
+from sketches.detection import DetectionSettings
+from sketches.monitor import ModelMonitor
+from sketches.profile import Profile
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    monitor: bytes
+    book: bytes
+
+
+class MonitoredModel:
+    """One model: the monitor sees changes, the book makes incidents of them."""
+
+    def __init__(self, monitor: ModelMonitor, book: IncidentBook) -> None:
+        self._monitor = monitor
+        self._book = book
+
+    def fold(self, end: int, window: int, read: Read, ranges: Ranges) -> list[Event]:
+        """As ``ModelJudge.fold``."""
+        report = self._monitor.fold(end, window, read.profiles)
+        return list(self._book.apply(report, ranges, watched=report.watched or None))
+
+    def no_data(self, since: int, at: int) -> list[Event]:
+        """As ``ModelJudge.no_data``."""
+        return list(self._book.no_data(since, at))
+
+    def data_back(self, since: int, at: int) -> list[Event]:
+        """As ``ModelJudge.data_back``."""
+        return list(self._book.data_back(since, at))
+
+    def settle(self, settings: DetectionSettings) -> None:
+        """As ``ModelJudge.settle``: what is known is kept, and judged by other settings."""
+        self._monitor.apply_settings(settings)
+
+    def state(self) -> bytes:
+        """As ``ModelJudge.state``."""
+        return msgspec.msgpack.encode(_Kept(self._monitor.state(), self._book.state()))
+
+
+class TopicNotices:
+    """Events about a topic as a whole; each says all of it, so there is no state."""
+
+    def __init__(self, app: str, topic: str) -> None:
+        self._app = app
+        self._topic = topic
+
+    def loss(self, loss: Loss) -> list[Event]:
+        """As ``TopicJudge.loss``."""
+        return [notices.data_loss(self._app, loss)]
+
+    def limit(self, name: str, at: int | None) -> list[Event]:
+        """As ``TopicJudge.limit``."""
+        return [notices.limit_reached(self._app, self._topic, name, at)]
+
+    def state(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+class MonitorJudges:
+    """Makes the judges of every model and topic.
+
+    Args:
+        app: Name of the application, part of what incidents are known by.
+    """
+
+    def __init__(self, app: str) -> None:
+        self._app = app
+
+    def read(self, held: Sequence[Held]) -> Read:
+        """Decode and merge the profiles of one model and window, in the order given."""
+        found: dict[tuple[str, str], list[Profile]] = {}
+        unread = []
+        for each in held:
+            try:
+                one = codec.decode(each.payloads)
+            except codec.CodecError:
+                unread.append(each)
+                continue
+            if each.late:
+                one = replace(one, late=max(one.late, one.records))
+            found.setdefault((each.version, each.segment), []).append(one)
+        profiles = {name: profile.merge(found[name]) for name in sorted(found)}
+        records = sum(one.records for one in profiles.values())
+        return Read(held, records, profiles, unread)
+
+    def model(self, topic: str, model: str, settings: DetectionSettings) -> MonitoredModel:
+        """As ``Judges.model``."""
+        monitor = ModelMonitor(settings, topic, model)
+        return MonitoredModel(monitor, IncidentBook(topic, model, self._app))
+
+    def topic(self, topic: str) -> TopicNotices:
+        """As ``Judges.topic``."""
+        return TopicNotices(self._app, topic)
+
+    def restored_model(
+        self, topic: str, model: str, settings: DetectionSettings, state: bytes
+    ) -> MonitoredModel:
+        """As ``Judges.restored_model``."""
+        kept = msgspec.msgpack.decode(state, type=_Kept)
+        book = IncidentBook.restore(kept.book)
+        if (book.topic, book.model) != (topic, model):
+            raise ValueError(f"the state is of model {book.model!r} of topic {book.topic!r}")
+        return MonitoredModel(ModelMonitor.restore(settings, kept.monitor), book)
+
+    def restored_topic(self, topic: str, state: bytes) -> TopicNotices:
+        """As ``Judges.restored_topic``."""
+        del state
+        return self.topic(topic)
+
+
+JUDGES = MonitorJudges  # of the worker and of replay; tests of the fold have their own

@@ -1,0 +1,52 @@
+"""Client settings under their librdkafka names: our defaults, and what they may not become."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from consumer.kafka_settings import Value
+
+Table = dict[str, Value]
+
+# What the user's [kafka] table may change ...
+COMMON: Final[Table] = {
+    "client.id": "streamgauge",
+    "log_level": 6,  # down to lost connections; nothing is printed, see kafka_failures.Ear
+    # New partitions, and new topics of a regular expression, are seen within this time.
+    "topic.metadata.refresh.interval.ms": 30_000,
+    "reconnect.backoff.max.ms": 2_000,
+}
+READ: Final[Table] = {
+    "session.timeout.ms": 15_000,
+    "heartbeat.interval.ms": 3_000,
+    "max.poll.interval.ms": 120_000,
+    "check.crcs": True,
+    # The client's own default of a second stalls a fast reader whenever its queue was full.
+    "fetch.queue.backoff.ms": 10,
+    "fetch.wait.max.ms": 100,
+    "queued.min.messages": 20_000,
+    "queued.max.messages.kbytes": 8_192,
+    "fetch.max.bytes": 8_388_608,
+    "receive.message.max.bytes": 16_777_216,
+}
+WRITE: Final[Table] = {
+    "compression.type": "lz4",
+    "linger.ms": 20,
+    "partitioner": "murmur2_random",
+}
+# ... and what it may not: whether every record counts once depends on these.
+READ_ALWAYS: Final[Table] = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+    "enable.partition.eof": False,
+}
+GROUP_ALWAYS: Final[Table] = READ_ALWAYS | {
+    "partition.assignment.strategy": "cooperative-sticky",
+}
+WRITE_ALWAYS: Final[Table] = {
+    "enable.idempotence": True,
+    "acks": "all",
+    "delivery.report.only.error": True,
+}

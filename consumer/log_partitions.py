@@ -1,0 +1,107 @@
+"""One owned partition of the ``<app>-profiles`` log: its fold, restored, fed and kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from alerts.events import to_message
+
+from . import logs
+from .batch import RawBatch
+from .fold import Fold
+from .judging import MonitorJudges
+from .log import LogFormatError, decode
+from .settings import Settings
+from .snapshots import SnapshotError
+
+Message = tuple[bytes, bytes, list[tuple[str, bytes]]]
+
+
+class LogPartition:
+    """Folds one partition of the log and holds the events that are not published yet.
+
+    Args:
+        settings: Of this process.
+        partition: Number of the partition of the log.
+        partitions: How many the log has.
+        kept: Key -> value of the state topic's partition of the same number.
+        low: First offset that the log holds.
+        committed: The group's committed offset; events that follow from records before it have been
+            published.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        partition: int,
+        partitions: int,
+        kept: dict[bytes, bytes],
+        low: int,
+        committed: int | None,
+    ) -> None:
+        self.partition = partition
+        self.snapshot_at = time.monotonic()
+        self._app = settings.app
+        self._events: list[Message] = []
+        self._fold, start = self._begin(settings, partitions, kept, low)
+        self.position = max(start, low)
+        self._published = max(start, committed or 0)
+        self.moved = False
+
+    def _begin(
+        self, settings: Settings, partitions: int, kept: dict[bytes, bytes], low: int
+    ) -> tuple[Fold, int]:
+        judges = MonitorJudges(settings.app)
+        place = self.partition
+        try:
+            return Fold.restore(
+                settings.app, kept, partition=place, partitions=partitions, judges=judges
+            )
+        except SnapshotError as error:
+            if kept:
+                logs.event("rebuilding from the log", logging.WARNING, partition=place, why=error)
+        fold = Fold(
+            settings.app,
+            settings.detection(),
+            partition=place,
+            partitions=partitions,
+            judges=judges,
+        )
+        return fold, low
+
+    def feed(self, raw: RawBatch) -> None:
+        """Fold what was read."""
+        for offset, value in zip(raw.offsets.tolist(), raw.values, strict=True):
+            if offset < self.position:
+                continue
+            try:
+                events = self._fold.apply(offset, decode(value or b""))
+            except LogFormatError as error:
+                logs.event(
+                    "a record of the log is skipped", logging.ERROR, offset=offset, why=error
+                )
+                events = []
+            if offset >= self._published:
+                self._events += [to_message(event, self._app) for event in events]
+            self.position = offset + 1
+        self.moved = True
+
+    def take_events(self) -> list[Message]:
+        """The events to publish, once."""
+        taken, self._events = self._events, []
+        return taken
+
+    def committed(self) -> None:
+        """What was folded so far is published and committed."""
+        self.moved = False
+
+    def snapshot(self) -> list[tuple[bytes, bytes]]:
+        """Messages for the state topic; only right after a commit."""
+        self.snapshot_at = time.monotonic()
+        return self._fold.snapshot(self.position)
+
+    def slowest(self) -> dict[str, int]:
+        """Input topic -> border of its slowest active partition, of all workers."""
+        found = self._fold.progress().items()
+        return {topic: said.slowest for topic, said in found if said.slowest is not None}

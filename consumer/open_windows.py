@@ -1,0 +1,178 @@
+"""Records of windows that are still open, by key, profiled in chunks cut by count alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from consumer.batch import RecordKey
+from consumer.borders import Clock
+from consumer.closings import WindowProfile
+from sketches.profile import CHUNK, Profile, ProfileRules, merge, profile_table
+from sketches.table import Kind, KindArray, Table
+from sketches.tables import concatenate, take
+
+PIECES = 256  # tables of one key that are kept apart, so that many small batches cost little memory
+
+
+class OpenWindow:
+    """One window of an input partition.
+
+    Attributes:
+        end: Its end, microseconds.
+        first: Offset of its first record.
+        clock: Of the partition before that record.
+    """
+
+    __slots__ = ("_keys", "_rules_for", "clock", "end", "first")
+
+    def __init__(
+        self, end: int, first: int, clock: Clock, rules_for: Callable[[str], ProfileRules]
+    ) -> None:
+        self.end = end
+        self.first = first
+        self.clock = clock
+        self._rules_for = rules_for
+        self._keys: dict[RecordKey, KeyRecords] = {}
+
+    def of(self, key: RecordKey) -> KeyRecords:
+        """The records of a key so far."""
+        records = self._keys.get(key)
+        if records is None:
+            records = self._keys[key] = KeyRecords(self._rules_for(key.model))
+        return records
+
+    def close(self) -> list[WindowProfile]:
+        """The profiles, by key."""
+        return [
+            WindowProfile(key, self.end, records.close(), records.first, records.last)
+            for key, records in sorted(self._keys.items())
+        ]
+
+
+class KeyRecords:
+    """Records of one key in one window.
+
+    Chunks are cut by count in offset order and merged in that order: the profile does not depend on
+    how the records came in batches, to the last bit.
+
+    Attributes:
+        first: Offset of the first of them.
+        last: Offset of the last.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_late",
+        "_profile",
+        "_rejects",
+        "_rules",
+        "_tables",
+        "_waiting",
+        "first",
+        "last",
+    )
+
+    def __init__(self, rules: ProfileRules) -> None:
+        self.first = -1
+        self.last = -1
+        self._rules = rules
+        self._tables: list[Table] = []
+        self._waiting = 0  # rows in them
+        self._profile: Profile | None = None  # of the chunks so far
+        self._rejects: Counter[str] = Counter()
+        self._late = 0
+        self._ahead = 0
+
+    def add(self, table: Table, *, first: int, last: int, late: int, ahead: int) -> None:
+        """Count readable records.
+
+        Args:
+            table: At least one row.
+            first: Offset of the first row.
+            last: Offset of the last.
+            late: How many of them belong to an earlier window.
+            ahead: How many have an event time that is not believed.
+        """
+        self._seen(first, last)
+        self._late += late
+        self._ahead += ahead
+        self._tables.append(table)
+        self._waiting += table.length
+        if self._waiting >= CHUNK:
+            self._cut()
+        elif len(self._tables) >= PIECES:
+            self._tables = [concatenate(self._tables)]
+
+    def reject(self, reason: str, offset: int, *, late: bool) -> None:
+        """Count a record that could not be read."""
+        self._seen(offset, offset)
+        self._late += late
+        self._rejects[reason] += 1
+
+    def close(self) -> Profile:
+        """The profile of all of them."""
+        if self._tables:
+            self._chunk(concatenate(self._tables))
+            self._tables = []
+        return replace(
+            self._profile or Profile.empty(),
+            late=self._late,
+            clock_ahead=self._ahead,
+            rejects=dict(sorted(self._rejects.items())),
+        )
+
+    def _seen(self, first: int, last: int) -> None:
+        # Within a batch the rejects come after the groups, so neither order can be relied on.
+        self.first = first if self.first < 0 else min(self.first, first)
+        self.last = max(self.last, last)
+
+    def _cut(self) -> None:
+        """Profile the whole chunks among the waiting rows; what is left waits on."""
+        rows = concatenate(self._tables)
+        whole = rows.length // CHUNK * CHUNK
+        for start in range(0, whole, CHUNK):
+            self._chunk(take(rows, slice(start, start + CHUNK)))
+        self._waiting = rows.length - whole
+        self._tables = [take(rows, slice(whole, None))] if self._waiting else []
+
+    def _chunk(self, table: Table) -> None:
+        profile = profile_table(_canonical(table), self._rules)
+        self._profile = profile if self._profile is None else merge([self._profile, profile])
+
+
+def _canonical(table: Table) -> Table:
+    """The table as if no other rows had ever stood beside these: names ascend, rows lie together.
+
+    A batch names every feature of its records. A chunk cut from it may hold none of one, and must
+    not know its name then, or profiles would depend on batches. So would the last bits of sums,
+    which numpy adds up in another order where an array lies otherwise in memory.
+    """
+    numeric, textual = set(table.number_names), set(table.text_names)
+    kinds: dict[str, KindArray] = {}
+    for name, column in table.kinds.items():
+        present = set(np.unique(column).tolist())
+        if Kind.NUMBER not in present:
+            numeric.discard(name)
+        if not present & {Kind.TEXT, Kind.BOOLEAN}:
+            textual.discard(name)
+        if present - {Kind.ABSENT}:
+            kinds[name] = column
+    number_names, text_names = tuple(sorted(numeric)), tuple(sorted(textual))
+    numbers, texts = table.numbers, table.texts
+    if number_names != table.number_names:
+        numbers = numbers[:, [table.number_names.index(name) for name in number_names]]
+    if text_names != table.text_names:
+        texts = tuple(texts[table.text_names.index(name)] for name in text_names)
+    return Table(
+        length=table.length,
+        number_names=number_names,
+        numbers=np.ascontiguousarray(numbers),
+        text_names=text_names,
+        texts=texts,
+        kinds=kinds,
+        errors=table.errors,
+    )

@@ -1,0 +1,393 @@
+"""The one loop: what is read, in which order its effects happen, and what is committed when.
+
+The order, for everything that a checkpoint publishes:
+
+1. profiles, rejects and alert events are produced and acknowledged;
+2. the watermarks that announce the profiles are produced and acknowledged;
+3. the offsets of input and log partitions are committed, with the borders in the metadata.
+
+A crash between any two repeats what was published with the same content, and loses nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+import uuid
+from contextlib import suppress
+from types import FrameType
+
+from . import logs, topics
+from .arrivals import Arrivals
+from .commit_state import IdleDecision
+from .failpoints import reach
+from .health import Health
+from .inputs import InputPartition, Produced
+from .kafka import Admin, KafkaFailure, Partition, PartitionError, Reader, Writer
+from .log import FORMAT_VERSION, SettingsRecord, encode, settings_digest
+from .log_partitions import LogPartition
+from .settings import Settings
+
+BATCH = 5_000  # records read at once
+TURN = 0.1  # seconds to wait for them
+CHECKPOINT_EVERY = 0.2  # seconds
+SNAPSHOT_EVERY = 60.0
+STOP_WITHIN = 8.0  # seconds a last checkpoint may take after SIGTERM
+BACK_OFF = 1.0
+ASK_WITHIN = 5.0  # seconds for an answer at the start
+
+
+class Stopped(Exception):  # noqa: N818 - what happened, as a user would say it
+    """The worker cannot go on; the text says why and what to do."""
+
+
+class Worker:
+    """One process of a group: reads, profiles, folds, publishes, commits."""
+
+    def __init__(self, settings: Settings, *, drain: bool = False) -> None:
+        self._settings = settings
+        self._drain = drain
+        self._name = uuid.uuid4().hex[:12]
+        self._stop = False
+        self._inputs: dict[Partition, InputPartition] = {}
+        self._logs: dict[int, LogPartition] = {}
+        self._failed_at = 0.0
+        self._checkpointed = 0.0
+        self._admin = Admin(settings.kafka)
+        self._writer = Writer(settings.kafka, self._heard)
+        self._health = Health(settings.health) if settings.health else None
+        topics = [topic for one in settings.inputs for topic in one.topics]
+        self._reader = Reader(
+            settings.kafka,
+            settings.group,
+            [*topics, settings.profiles_topic],
+            self._assigned,
+            self._revoked,
+            self._lost,
+            self._heard,
+        )
+        self._arrivals = Arrivals(settings, self._reader, self._admin)
+
+    def run(self) -> int:
+        """Go round until told to stop; the exit status."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+        logs.event("started", app=self._settings.app, group=self._settings.group, worker=self._name)
+        try:
+            self._announce_settings()
+            while not self._stop:
+                self._turn()
+                if self._drain and self._drained():
+                    break
+            self._last_checkpoint()
+        finally:
+            self._reader.close()
+            self._writer.close()
+            if self._health:
+                self._health.close()
+        logs.event("stopped")
+        return 0
+
+    def _turn(self) -> None:
+        """Read once, work on it, publish what is due."""
+        try:
+            items = self._reader.consume(BATCH, TURN)
+            now = time.monotonic()
+            for item in items:
+                if isinstance(item, PartitionError):
+                    self._troubled(item)
+                elif item.topic == self._settings.profiles_topic:
+                    if (log := self._logs.get(item.partition)) is not None:
+                        log.feed(item)
+                elif (part := self._inputs.get((item.topic, item.partition))) is not None:
+                    part.feed(item)
+                    reach("after_feed")
+            self._settle_arrivals()
+            self._look_for_silence(now)
+            if now - self._checkpointed >= CHECKPOINT_EVERY:
+                self._checkpoint(STOP_WITHIN)
+                self._align()
+        except KafkaFailure as failure:
+            self._recover(failure)
+        if self._health:
+            self._health.turn()
+
+    # --- what a checkpoint does -----------------------------------------------------------------
+
+    def _checkpoint(self, timeout: float) -> None:
+        """Publish everything that is ready, then commit it."""
+        self._publish(list(self._inputs.values()), list(self._logs.values()), timeout)
+        now = time.monotonic()
+        self._checkpointed = now
+        for log in self._logs.values():
+            if now - log.snapshot_at >= SNAPSHOT_EVERY:
+                self._snapshot(log, timeout)
+
+    def _publish(
+        self, inputs: list[InputPartition], folded: list[LogPartition], timeout: float
+    ) -> None:
+        names = self._settings
+        announcements: list[Produced] = []
+        for part in inputs:
+            for reject in part.take_rejects():
+                self._writer.produce(names.rejects_topic, None, *reject)
+            produced = part.take_records(
+                self._name, self._arrivals.partitions(part.topic), self._log_partitions()
+            )
+            for number, key, record in produced.profiles:
+                self._writer.produce(names.profiles_topic, number, key, encode(record))
+            announcements += produced.watermarks
+        for log in folded:
+            for key, value, headers in log.take_events():
+                self._writer.produce(names.alerts_topic, None, key, value, headers)
+        self._flush(timeout)
+        reach("after_profiles")
+        for number, key, record in announcements:
+            self._writer.produce(names.profiles_topic, number, key, encode(record))
+        self._flush(timeout)
+        if announcements:
+            reach("before_commit")
+        self._commit(inputs, folded)
+
+    def _commit(self, inputs: list[InputPartition], folded: list[LogPartition]) -> None:
+        topic = self._settings.profiles_topic
+        offsets = [(part.topic, part.partition, *part.to_commit()) for part in inputs if part.moved]
+        offsets += [(topic, log.partition, log.position, "") for log in folded if log.moved]
+        if not self._committed(offsets):
+            return
+        for part in inputs:
+            part.committed()
+        for log in folded:
+            log.committed()
+        if offsets:
+            reach("after_commit")
+
+    def _committed(self, offsets: list[tuple[str, int, int, str]]) -> bool:
+        """Commit; False: not now. What was published stays, the next checkpoint commits it."""
+        try:
+            self._reader.commit(offsets)
+        except KafkaFailure as failure:
+            if failure.kind not in {"retriable", "lost"}:
+                raise
+            logs.event("the commit waits", logging.WARNING, cause=failure.text)
+            return False
+        return True
+
+    def _flush(self, timeout: float) -> None:
+        """Wait for the broker; as long as it takes while running, ``timeout`` once stopping."""
+        deadline = time.monotonic() + timeout
+        told = False
+        while True:
+            try:
+                self._writer.flush(1.0)
+            except KafkaFailure as failure:
+                expired = time.monotonic() > deadline
+                if failure.kind != "retriable" or (self._stop and expired):
+                    raise
+                if expired and not told:
+                    told = True
+                    logs.event("waiting for the broker", logging.WARNING, cause=failure.text)
+                if self._health:
+                    self._health.turn()
+            else:
+                if told:
+                    logs.event("the broker answers again")
+                return
+
+    def _snapshot(self, log: LogPartition, timeout: float) -> None:
+        for key, value in log.snapshot():
+            self._writer.produce(self._settings.state_topic, log.partition, key, value)
+        self._flush(timeout)
+        reach("after_snapshot")
+
+    def _last_checkpoint(self) -> None:
+        try:
+            self._checkpoint(STOP_WITHIN)
+            for log in self._logs.values():
+                self._snapshot(log, STOP_WITHIN)
+        except KafkaFailure as failure:
+            logs.event("stopping without a last commit", logging.WARNING, cause=failure.text)
+
+    # --- partitions come and go -----------------------------------------------------------------
+
+    def _assigned(self, partitions: list[Partition]) -> dict[Partition, int]:
+        """Called inside ``consume``: hold them until the loop has found out where to begin."""
+        self._reader.pause(partitions)
+        self._arrivals.expect(partitions)
+        return dict.fromkeys(partitions, 0)
+
+    def _settle_arrivals(self) -> None:
+        for arrived in self._arrivals.settle():
+            if isinstance(arrived, LogPartition):
+                self._logs[arrived.partition] = arrived
+            else:
+                self._inputs[arrived.topic, arrived.partition] = arrived
+
+    def _revoked(self, partitions: list[Partition]) -> None:
+        """Publish and commit what these have, then let them go."""
+        inputs = [self._inputs[p] for p in partitions if p in self._inputs]
+        folded = [log for log in self._logs.values() if self._place(log) in partitions]
+        try:
+            self._publish(inputs, folded, STOP_WITHIN)
+            for log in folded:
+                self._snapshot(log, STOP_WITHIN)
+        except KafkaFailure as failure:
+            logs.event("partitions left without a commit", logging.WARNING, cause=failure.text)
+        self._lost(partitions)
+
+    def _lost(self, partitions: list[Partition]) -> None:
+        """Forget them: whoever has them now goes on from the last commit."""
+        self._arrivals.forget(partitions)
+        for place in partitions:
+            self._inputs.pop(place, None)
+        for log in [log for log in self._logs.values() if self._place(log) in partitions]:
+            del self._logs[log.partition]
+        if partitions:
+            logs.event("partitions left", partitions=_names(partitions))
+
+    def _place(self, log: LogPartition) -> Partition:
+        return self._settings.profiles_topic, log.partition
+
+    # --- silence, alignment, trouble ------------------------------------------------------------
+
+    def _look_for_silence(self, now: float) -> None:
+        """Decide durably which partitions are idle, then act on it."""
+        asked = [place for place, part in self._inputs.items() if part.needs_end(now)]
+        ends = self._admin.offsets(dict.fromkeys(asked, "latest")) if asked else {}
+        for place, part in self._inputs.items():
+            if place in ends:
+                part.reached(self._reader.position(*place) or 0)
+            decision = part.look(now, ends.get(place))
+            if decision is not None and self._decided(part, decision):
+                reach("after_idle_decision")
+
+    def _decided(self, part: InputPartition, decision: IdleDecision) -> bool:
+        """Commit an idle decision and act on it; False: the commit waits, it is proposed again."""
+        self._checkpoint(STOP_WITHIN)  # the commit must not cover what is not published yet
+        if not self._committed([(part.topic, part.partition, *part.commit_with(decision))]):
+            return False
+        part.act(decision)
+        return True
+
+    def _align(self) -> None:
+        """Pause what is read far ahead of the slowest partition of its topic."""
+        slowest: dict[str, int] = {}
+        for part in self._inputs.values():
+            if (border := part.behind()) is not None:
+                slowest[part.topic] = min(border, slowest.get(part.topic, border))
+        for log in self._logs.values():
+            for topic, border in log.slowest().items():
+                slowest[topic] = min(border, slowest.get(topic, border))
+        ahead = {p for p, part in self._inputs.items() if part.ahead_of(slowest.get(p[0]))}
+        paused = {p for p, part in self._inputs.items() if part.paused}
+        if ahead != paused:
+            self._reader.pause(ahead - paused)
+            self._reader.resume(paused - ahead)
+            for place, part in self._inputs.items():
+                part.paused = place in ahead
+
+    def _troubled(self, error: PartitionError) -> None:
+        place = error.topic, error.partition
+        if error.code in {"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"}:
+            if place in self._inputs or error.partition in self._logs:
+                # The log was cut below the position: begin again from the commit, which says so.
+                self._restart([place])
+            return
+        if error.kind in {"denied", "refused"} or error.code.startswith("UNKNOWN_TOPIC"):
+            raise Stopped(
+                f"{error.topic or self._settings.group}: {error.text} ({error.code}); "
+                "run: streamgauge check"
+            )
+        logs.event("reading is in trouble", logging.WARNING, topic=error.topic, cause=error.text)
+
+    def _recover(self, failure: KafkaFailure) -> None:
+        """After an unclear outcome, everything goes on from the last commit."""
+        if failure.kind in {"denied", "refused"}:
+            raise Stopped(f"{failure.text} ({failure.code}); run: streamgauge check")
+        logs.event("starting again from the last commit", logging.WARNING, cause=failure.text)
+        if failure.kind == "fatal":
+            with suppress(KafkaFailure):
+                self._writer.close()
+            self._writer = Writer(self._settings.kafka, self._heard)
+        self._restart([*self._inputs, *((self._settings.profiles_topic, p) for p in self._logs)])
+        time.sleep(BACK_OFF)
+
+    def _restart(self, partitions: list[Partition]) -> None:
+        for place in partitions:
+            self._inputs.pop(place, None)
+            if place[0] == self._settings.profiles_topic:
+                self._logs.pop(place[1], None)
+        with suppress(KafkaFailure):
+            self._reader.pause(partitions)
+        self._arrivals.expect(partitions)
+
+    # --- the rest -------------------------------------------------------------------------------
+
+    def _announce_settings(self) -> None:
+        """The detection settings of this process, at one place in every partition of the log."""
+        settings = self._settings.detection()
+        digest = settings_digest(settings)
+        record = encode(SettingsRecord(FORMAT_VERSION, self._name, digest, settings))
+        for number in range(self._log_partitions()):
+            self._writer.produce(self._settings.profiles_topic, number, b"settings", record)
+        self._flush(STOP_WITHIN)
+
+    def _log_partitions(self) -> int:
+        return self._arrivals.log_partitions()
+
+    def _drained(self) -> bool:
+        """Close all windows the idle way once everything is read; True when all of it is folded."""
+        if self._arrivals.waiting() or not (self._inputs or self._logs):
+            return False
+        places = [*self._inputs, *((self._settings.profiles_topic, p) for p in self._logs)]
+        ends = self._admin.offsets(dict.fromkeys(places, "latest"))
+        for place, part in self._inputs.items():
+            part.reached(self._reader.position(*place) or 0)
+            if part.position < ends[place]:
+                return False
+        for part in self._inputs.values():
+            if not part.drained:
+                decision = part.drain()
+                if decision is not None and not self._decided(part, decision):
+                    part.drained = False
+                    return False
+        self._checkpoint(STOP_WITHIN)
+        ends = self._admin.offsets(dict.fromkeys(places, "latest"))
+        return all(
+            log.position >= ends[self._settings.profiles_topic, p] for p, log in self._logs.items()
+        )
+
+    def _heard(self, code: str, text: str) -> None:
+        logs.event("the Kafka client reports", logging.WARNING, code=code, cause=text)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if self._stop:
+            os._exit(128 + number)
+        self._stop = True
+
+
+def _names(partitions: list[Partition]) -> str:
+    return ", ".join(f"{topic}[{number}]" for topic, number in sorted(partitions))
+
+
+def run(settings: Settings, *, drain: bool = False) -> int:
+    """Make or verify the internal topics, then work until told to stop; the exit status.
+
+    Raises:
+        Stopped: It cannot work; the text says why and what to do.
+    """
+    logs.start()
+    admin = Admin(settings.kafka, timeout=ASK_WITHIN)
+    states = topics.create(admin, settings) if settings.topics.create else []
+    states = states or topics.verify(admin, settings)
+    for state in states:
+        if state.state in {"made", "differs"}:
+            logs.event(f"topic {state.name}: {state.text}")
+    grave = [f"{state.name}: {state.text}" for state in states if state.grave]
+    if grave:
+        missing = any(state.state == "missing" for state in states)
+        remedy = ["make them with: streamgauge topics create"] if missing else []
+        raise Stopped("\n".join(grave + remedy))
+    return Worker(settings, drain=drain).run()

@@ -1,0 +1,309 @@
+"""A baseline learned from the first blocks of a stream.
+
+Its first quarter fixes a provisional reference: clip limits, category cells. The signals of the
+later blocks are measured against it while it grows, so that categories seen for the first time and
+distances are those of blocks that the reference did not hold yet. In the end the reference is
+everything together, and the noise is that of the blocks after the first quarter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any, Final
+
+import numpy as np
+
+from . import codec, profile
+from .blocks import Block
+from .detection import DetectionSettings
+from .profile import Profile
+from .reference import OTHER, UNSEEN, Reference, read, recentred, refreshed
+from .residuals import Noise, Scales, measure
+from .signals import Gates, Layout, binomial, white_noise
+from .signals import measure as measure_features
+from .state import pack, unpack
+from .table import BoolArray, FloatArray
+
+LEAST_BLOCKS: Final = 8  # that noise is measured from, whatever the settings say
+_FIRST: Final = 0.25  # part of the baseline that fixes the provisional reference
+_ENOUGH: Final = 50  # blocks of the first part that may stand for its records
+_GROWN: Final = 0.625  # from there on new categories and distances are believed
+_TOGETHER: Final = 32  # profiles that wait to be merged
+_VALUES: Final = 4096  # of a category: beyond that nothing counts as unseen
+_FLOOR: Final = 0.1  # least noise, of the smallest effect worth telling
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What is known about a stream when its baseline is complete.
+
+    Attributes:
+        id: Hash of all of it.
+        records: Records in it.
+        start: Start of its first window, microseconds.
+        end: End of its last one.
+        reference: None for the signals of a model as a whole.
+        layout: Its signals.
+        by_records: Shape (S,): blocks weigh by their records.
+        blocks: Blocks that its noise was measured from.
+        block_length: Usual length of a block, microseconds.
+    """
+
+    id: str
+    records: int
+    start: int
+    end: int
+    reference: Reference | None
+    layout: Layout
+    by_records: BoolArray
+    blocks: int
+    block_length: float
+
+    def noise(self, scales: Scales, gates: Gates, threshold: float) -> Noise:
+        """Levels and noise; a floor keeps what never varied testable.
+
+        Args:
+            scales: Moments of the signals of its blocks, for every window length.
+            gates: Of the layout.
+            threshold: Critical value of a warning.
+        """
+        level = scales.mean()
+        if self.reference is not None:
+            level[self.layout.is_signal("location")] = 0.0  # the centre is that of all records
+            white = white_noise(self.reference, level)
+        else:
+            white = binomial(level, self.records)
+            white[self.layout.is_signal("volume")] = 1.0  # of the logarithm of a Poisson count
+        least = gates.least
+        floor = _FLOOR * np.where(np.isfinite(least), least, 0.1)
+        return measure(scales, level, white, floor, threshold)
+
+
+def by_records(layout: Layout) -> BoolArray:
+    """Every signal but the volume weighs by records."""
+    return ~layout.is_signal("volume")
+
+
+class Learner:
+    """The baseline of one stream in the making.
+
+    Args:
+        start: Start of the stream's first window, microseconds.
+        features: Its features are watched; else it is a model as a whole.
+    """
+
+    def __init__(self, start: int, features: bool) -> None:
+        self.start = start
+        self.end = start
+        self.records = 0
+        self.blocks = 0
+        self._features = features
+        self._measured = 0  # blocks behind the scales
+        self._merged: list[Profile] = []
+        self._reference: Reference | None = None
+        self._scales: Scales | None = None
+        self._grown = False
+        if not features:
+            self._layout = Layout.of_model()
+            self._scales = Scales(len(self._layout))
+
+    def _until(self, settings: DetectionSettings) -> int | None:
+        """Where the settings end the baseline, if this stream began before."""
+        until = settings.learn_until
+        return until if until is not None and until > self.start else None
+
+    def progress(self, settings: DetectionSettings) -> float:
+        """Part of what is needed, 0 to 1."""
+        until = self._until(settings)
+        if until is not None:
+            return min((self.end - self.start) / (until - self.start), 1.0)
+        span = (self.end - self.start) / max(settings.learn_for, 1)
+        return min(span, self.records / max(settings.learn_records, 1), 1.0)
+
+    def is_over(self, end: int, settings: DetectionSettings) -> bool:
+        """Whether the baseline is complete without a block that ends at ``end``."""
+        if self._measured < LEAST_BLOCKS:
+            return False
+        until = self._until(settings)
+        if until is not None:
+            return end > until or self.end >= until
+        return self.progress(settings) >= 1.0
+
+    def add(self, block: Block, values: FloatArray | None, settings: DetectionSettings) -> None:
+        """Add a block.
+
+        Args:
+            block: Closed.
+            values: Shape (S,), its signals, for a model as a whole.
+            settings: How much is needed.
+        """
+        self.end = block.end
+        self.records += block.messages
+        self.blocks += 1
+        if values is not None:
+            self._measure(values, block.messages)
+            return
+        whole = block.profile()
+        if self._reference is not None:
+            self._compare(whole)
+        self._merged.append(whole)
+        if len(self._merged) > _TOGETHER:
+            self._merged = [profile.merge(self._merged)]
+        self._go_on(settings)
+
+    def _go_on(self, settings: DetectionSettings) -> None:
+        progress = self.progress(settings)
+        if self._reference is None:
+            until = self._until(settings)
+            if until is None:
+                span = (self.end - self.start) / max(settings.learn_for, 1)
+                enough = self.records >= _FIRST * settings.learn_records or self.blocks >= _ENOUGH
+                ready = span >= _FIRST and enough
+            else:
+                ready = progress >= _FIRST
+            if ready:
+                self._reference = read(self._whole())
+                self._layout = Layout.of(self._reference)
+                self._scales = Scales(len(self._layout))
+        elif not self._grown and progress >= _GROWN:
+            self._grow()
+
+    def _whole(self) -> Profile:
+        self._merged = [profile.merge(self._merged)] if self._merged else []
+        return self._merged[0] if self._merged else Profile.empty()
+
+    def _grow(self) -> None:
+        """Begin anew what could not be judged by the first quarter alone."""
+        assert self._reference is not None and self._scales is not None  # noqa: S101
+        self._grown = True
+        self._reference, rows = refreshed(self._reference, self._whole())
+        again = self._layout.is_signal("unseen") | self._layout.is_signal("distance")
+        again[rows] = True
+        again[rows + len(self._reference.numbers)] = True
+        self._scales.forget(again)
+
+    def _compare(self, block: Profile) -> None:
+        assert self._reference is not None  # noqa: S101
+        reference = self._reference
+        values, cells = measure_features(reference, block)
+        self._measure(values, block.records)
+        grown = reference.cells + cells
+        grown[:, OTHER] += grown[:, UNSEEN]
+        grown[:, UNSEEN] = 0
+        known = list(reference.known)
+        for row, name in enumerate(reference.texts):
+            if cells[row, UNSEEN] and len(known[row]) < _VALUES:
+                known[row] = known[row] | block.texts[name].counts.keys()
+        full = np.array([len(held) < _VALUES for held in known], dtype=np.float64)
+        self._reference = replace(
+            reference,
+            cells=grown,
+            known=tuple(known),
+            complete=np.minimum(reference.complete, full),
+        )
+
+    def _measure(self, values: FloatArray, records: int) -> None:
+        assert self._scales is not None  # noqa: S101
+        sample = np.full(len(values), float(records))
+        weight = np.where(by_records(self._layout), sample, 1.0)
+        self._scales.add(values, sample, weight)
+        self._measured += 1
+
+    def finish(self) -> tuple[Baseline, Scales]:
+        """The baseline, when it ``is_over``, and the moments of its signals."""
+        assert self._scales is not None  # noqa: S101
+        reference, scales, digest = None, self._scales, blake2b(digest_size=8)
+        if self._reference is not None:
+            whole = self._whole()
+            reference = recentred(self._reference, whole)
+            scales = _about(scales, self._reference, reference)
+            for part in codec.encode(whole):
+                digest.update(part)
+        digest.update(f"{self.start} {self.end} {self.records}".encode())
+        for packed in scales.state().values():
+            digest.update(packed[2])
+        found = Baseline(
+            id=digest.hexdigest(),
+            records=self.records,
+            start=self.start,
+            end=self.end,
+            reference=reference,
+            layout=self._layout,
+            by_records=by_records(self._layout),
+            blocks=self._measured,
+            block_length=(self.end - self.start) / max(self.blocks, 1),
+        )
+        return found, scales
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        return {
+            "start": self.start,
+            "end": self.end,
+            "records": self.records,
+            "blocks": self.blocks,
+            "features": self._features,
+            "measured": self._measured,
+            "grown": self._grown,
+            "merged": [codec.encode(each) for each in self._merged],
+            "reference": self._reference.state() if self._reference is not None else None,
+            "scales": self._scales.state() if self._scales is not None else None,
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Learner:
+        """From ``state``."""
+        found = cls(state["start"], state["features"])
+        found.end, found.records, found.blocks = state["end"], state["records"], state["blocks"]
+        found._measured, found._grown = state["measured"], state["grown"]
+        found._merged = [codec.decode(parts) for parts in state["merged"]]
+        if state["reference"] is not None:
+            found._reference = Reference.restore(state["reference"])
+            found._layout = Layout.of(found._reference)
+        if state["scales"] is not None:
+            found._scales = Scales.restore(state["scales"])
+        return found
+
+
+def _about(scales: Scales, old: Reference, new: Reference) -> Scales:
+    """Scales of locations and spreads in the units of another reference with the same limits."""
+    numbers = len(old.numbers)
+    factor, shift = np.ones(scales.count.shape[1]), np.zeros(scales.count.shape[1])
+    factor[:numbers] = old.scale / new.scale
+    shift[:numbers] = (old.centre - new.centre) / new.scale
+    shift[numbers : 2 * numbers] = np.log(old.scale) - np.log(new.scale)
+    return scales.rescaled(factor, shift)
+
+
+def pack_baseline(baseline: Baseline) -> dict[str, Any]:
+    """A baseline as plain values."""
+    return {
+        "id": baseline.id,
+        "records": baseline.records,
+        "start": baseline.start,
+        "end": baseline.end,
+        "blocks": baseline.blocks,
+        "block_length": baseline.block_length,
+        "by_records": pack(baseline.by_records),
+        "reference": baseline.reference.state() if baseline.reference is not None else None,
+    }
+
+
+def unpack_baseline(state: Mapping[str, Any]) -> Baseline:
+    """From ``pack_baseline``."""
+    held = state["reference"]
+    reference = Reference.restore(held) if held is not None else None
+    layout = Layout.of(reference) if reference is not None else Layout.of_model()
+    return Baseline(
+        id=state["id"],
+        records=state["records"],
+        start=state["start"],
+        end=state["end"],
+        reference=reference,
+        layout=layout,
+        by_records=unpack(state["by_records"]),
+        blocks=state["blocks"],
+        block_length=state["block_length"],
+    )

@@ -1,0 +1,290 @@
+"""From the values of a chunk to the bins of its layered histograms.
+
+How fine the bins of a feature are follows from its own values, n of them in this chunk:
+
+- ``s = floor(log2(IQR)) - 6`` of a strided subsample of at most 256 values, one finer for each
+  halving of n below 256, never below the resolution of the largest value. IQR 0: the median
+  distance of the values off the median takes its place.
+- Values up to 512 bins from the median's bin are in that layer. One further out is in the layer 4,
+  8, ... scales up whose bins are the widest within 1/32 of its distance.
+- The values of a bin that holds more than ``max(8, n / 16)``, not all equal, are binned by the same
+  rule once more, in ever finer bins, up to 8 times.
+
+Two ways lead to the same bins: small groups are sorted, so that bins are runs; large ones count
+their central layer with one ``bincount`` over all features. Which is taken changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import histogram
+from .histogram import FINEST, Histograms
+from .table import FloatArray, IntArray
+
+HALF = 512  # bins on either side of the median's
+SUBSAMPLE = 256
+DEPTH = 8
+_COLUMNS = 2 * HALF + 2  # bins of a central layer, and one for what is further out
+_LARGEST = np.finfo(np.float64).max
+_SINGLE = 1000  # up to this size of exponents, one factor shifts without overflow or loss
+
+
+class Groups(NamedTuple):
+    """Values to be binned by a rule of their own, group after group.
+
+    Attributes:
+        values: Flat; within a group in record order. Finite.
+        counts: Shape (G,), values of each group, at least 1.
+        low: Shape (G,), minimum of each group.
+        high: Shape (G,), maximum.
+        owner: Shape (G,), the feature of each group.
+    """
+
+    values: FloatArray
+    counts: IntArray
+    low: FloatArray
+    high: FloatArray
+    owner: IntArray
+
+
+class _Bins(NamedTuple):
+    owner: IntArray
+    scale: IntArray
+    index: IntArray
+    count: IntArray
+
+
+def build(values: FloatArray, counts: IntArray, low: FloatArray, high: FloatArray) -> Histograms:
+    """Histograms of one chunk.
+
+    Args:
+        values: Finite, flat: ``counts[0]`` of the first feature in record order, and so on.
+        counts: Shape (F,), values of each feature, at least 1.
+        low: Shape (F,), minimum of each feature.
+        high: Shape (F,), maximum.
+    """
+    features = len(counts)
+    if not features:
+        return histogram.empty(0)
+    groups: Groups | None = Groups(values, counts, low, high, np.arange(features))
+    parts: list[_Bins] = []
+    for depth in range(DEPTH + 1):
+        if groups is None:
+            break
+        small = int(groups.counts.max()) <= SUBSAMPLE
+        bins, groups = (_sorted_runs if small else _counted)(groups, refine=depth < DEPTH)
+        parts += bins
+    if len(parts) == 1:
+        return histogram.gather(features, *parts[0])
+    return histogram.gather(features, *map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _sorted_runs(groups: Groups, *, refine: bool) -> tuple[list[_Bins], Groups | None]:
+    """Bins of groups of at most ``SUBSAMPLE`` values; the subsample is all of them."""
+    counts = groups.counts
+    widest = int(counts.max())
+    whole = int(counts.min()) == widest
+    known: NDArray[np.bool_] | None = None
+    if whole:
+        values = groups.values.reshape(len(counts), widest).copy()
+    else:
+        known = np.arange(widest) < counts[:, None]
+        values = np.full((len(counts), widest), np.nan)
+        values[known] = groups.values
+    values.sort(axis=1)  # NaN last
+    scale, centre, middle = _layers(values, counts, groups)
+    with np.errstate(invalid="ignore"):
+        index = _floored(values, scale[:, None])
+        near = np.abs(index - centre[:, None]) <= HALF
+    row = np.repeat(np.arange(len(counts)), counts)
+    if known is not None:
+        values, index, near = values[known], index[known], near[known]
+    flat, position, close = values.ravel(), index.ravel(), near.ravel()
+    layer = scale[row]
+    if not close.all():
+        out = np.flatnonzero(~close)
+        layer[out], position[out] = _further(flat[out], middle[row[out]], layer[out])
+    bins, finer = _runs(flat, row, layer, position, groups, refine=refine)
+    return [bins], finer
+
+
+def _counted(groups: Groups, *, refine: bool) -> tuple[list[_Bins], Groups | None]:
+    """Bins of groups of any size, the central layers counted in one table."""
+    counts, owner = groups.counts, groups.owner
+    starts = np.cumsum(counts) - counts
+    scale, centre, middle = _layers(*_subsamples(groups.values, starts, counts), groups)
+    places = _places(groups, scale, centre)
+    sizes = np.arange(len(counts)) * _COLUMNS
+    with np.errstate(over="ignore"):
+        reach = np.maximum(
+            np.abs(_floored(groups.low, scale) - centre),
+            np.abs(_floored(groups.high, scale) - centre),
+        )
+    beyond = []
+    for group in np.flatnonzero(reach > HALF).tolist():
+        mine = places[starts[group] : starts[group] + counts[group]]
+        out = np.flatnonzero((mine < -HALF) | (mine > HALF))
+        mine[out] = HALF + 1
+        beyond.append(out + starts[group])
+    shift = sizes + HALF
+    places += shift[0] if len(shift) == 1 else _spread(shift.astype(np.float64), counts)
+    codes = places.astype(np.int64)
+    table = np.bincount(codes, minlength=len(counts) * _COLUMNS).reshape(len(counts), _COLUMNS)
+    table[:, -1] = 0
+    finer = _heavy(groups, starts, codes, table) if refine else []
+    row, column = np.nonzero(table)
+    index = centre[row].astype(np.int64) + (column - HALF)
+    bins = [_Bins(owner[row], scale[row], index, table[row, column])]
+    if beyond:
+        at = np.concatenate(beyond)
+        row = np.repeat(np.flatnonzero(reach > HALF), [len(out) for out in beyond])
+        far = groups.values[at]
+        layer, position = _further(far, middle[row], scale[row])
+        order = np.lexsort((position, layer, row))
+        ordered = (far[order], row[order], layer[order], position[order])
+        found, more = _runs(*ordered, groups, refine=refine)
+        bins.append(found)
+        finer += [more] if more else []
+    return bins, Groups(*map(np.concatenate, zip(*finer, strict=True))) if finer else None
+
+
+def _subsamples(
+    values: FloatArray, starts: IntArray, counts: IntArray
+) -> tuple[FloatArray, IntArray]:
+    """Sorted strided subsamples, NaN behind the shorter ones, and their sizes."""
+    stride = np.maximum(1, counts // SUBSAMPLE)
+    taken = np.minimum(SUBSAMPLE, -(-counts // stride))
+    step = np.arange(int(taken.max()))
+    known = step < taken[:, None]
+    at = starts[:, None] + np.where(known, step * stride[:, None], 0)
+    sample = np.where(known, values[at], np.nan)
+    sample.sort(axis=1)
+    return sample, taken
+
+
+def _layers(
+    sample: FloatArray, taken: IntArray, groups: Groups
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Scale, index of the median's bin and median of each group's central layer."""
+    row = np.arange(len(taken))
+    middle = sample[row, taken // 2]
+    with np.errstate(over="ignore"):
+        width = sample[row, 3 * taken // 4] - sample[row, taken // 4]
+        np.minimum(width, _LARGEST, out=width)
+        level = np.flatnonzero(width <= 0)
+        if len(level):
+            width[level] = _off_median(sample[level], middle[level])
+    top = np.maximum(np.abs(groups.low), np.abs(groups.high))
+    # frexp's exponent e has 2**(e-1) <= x < 2**e, so floor(log2(x)) = e - 1; of an integer x it is
+    # the number of bits.
+    resolution = np.where(top > 0, np.maximum(np.frexp(top)[1] - 53, FINEST), FINEST)
+    extra = np.maximum(0, 8 - np.frexp((groups.counts - 1).astype(np.float64))[1])
+    wanted = np.where(width > 0, np.frexp(width)[1] - 7 - extra, FINEST)
+    scale = np.maximum(resolution, wanted).astype(np.int64)
+    return scale, _floored(middle, scale), middle
+
+
+def _off_median(sample: FloatArray, middle: FloatArray) -> FloatArray:
+    """Median distance of the values off the median, the upper one of two; 0 without any."""
+    away = np.minimum(np.abs(sample - middle[:, None]), _LARGEST)
+    away[away == 0] = np.nan
+    away.sort(axis=1)
+    found = np.count_nonzero(away == away, axis=1)
+    return np.where(found > 0, away[np.arange(len(away)), found // 2 * (found > 0)], 0.0)
+
+
+def _floored(values: FloatArray, scale: IntArray) -> FloatArray:
+    """``floor(values / 2**scale)``.
+
+    In doubles: a quotient under 2**-1074 is 0, so of a bin over 2**50 wide, values of the size of
+    subnormals may be on the wrong side of the border at 0.
+    """
+    if scale.size and -_SINGLE < int(scale.min()) and int(scale.max()) < _SINGLE:
+        out = values * np.ldexp(1.0, -scale)
+    else:
+        half = scale >> 1
+        out = values * np.ldexp(1.0, -half)
+        out *= np.ldexp(1.0, half - scale)
+    return np.floor(out, out=out)
+
+
+def _further(values: FloatArray, middle: FloatArray, scale: IntArray) -> tuple[IntArray, FloatArray]:
+    """Scales and indexes of values outside the central layers."""
+    with np.errstate(over="ignore"):
+        distance = np.minimum(np.abs(values - middle), _LARGEST)
+    reach = np.frexp(distance)[1] - scale - 10  # 2**9 = HALF bins of the central layer: 0
+    layer = scale + 4 * ((reach >> 2) + 1)
+    return layer, _floored(values, layer)
+
+
+def _spread(each: FloatArray, counts: IntArray) -> FloatArray:
+    """One number per group as one per value."""
+    return np.repeat(each, counts)
+
+
+def _places(groups: Groups, scale: IntArray, centre: FloatArray) -> FloatArray:
+    """Bins from each value's to its group's median's, flat."""
+    counts = groups.counts
+    if len(counts) > 1 and (counts != counts[0]).any():
+        places = _floored(groups.values, np.repeat(scale, counts))
+        places -= np.repeat(centre, counts)
+        return places
+    table = _floored(groups.values.reshape(len(counts), -1), scale[:, None])
+    table -= centre[:, None]
+    return table.ravel()
+
+
+def _heavy(
+    groups: Groups, starts: IntArray, codes: IntArray, table: NDArray[np.intp]
+) -> list[Groups]:
+    """Take the bins to be refined out of the table, as groups of their own."""
+    crowded = table > np.maximum(8, groups.counts // 16)[:, None]
+    finer = []
+    for group in np.flatnonzero(crowded.any(axis=1)).tolist():
+        mine = slice(starts[group], starts[group] + groups.counts[group])
+        values, places = groups.values[mine], codes[mine] - group * _COLUMNS
+        one = np.zeros(_COLUMNS)
+        one[places] = values  # any value of each bin
+        mixed = np.zeros(_COLUMNS, dtype=bool)
+        mixed[places[one[places] != values]] = True
+        for place in np.flatnonzero(crowded[group] & mixed).tolist():
+            inside = values[places == place]
+            table[group, place] = 0
+            ends = (np.array([len(inside)]), np.array([inside.min()]), np.array([inside.max()]))
+            finer.append(Groups(inside, *ends, groups.owner[group : group + 1]))
+    return finer
+
+
+def _runs(
+    values: FloatArray,
+    row: IntArray,
+    layer: IntArray,
+    position: FloatArray,
+    groups: Groups,
+    *,
+    refine: bool,
+) -> tuple[_Bins, Groups | None]:
+    """Bins of values that stand beside the others of their bin, and those to be refined."""
+    new = np.ones(len(values), dtype=bool)
+    new[1:] = position[1:] != position[:-1]
+    new[1:] |= layer[1:] != layer[:-1]
+    new[1:] |= row[1:] != row[:-1]
+    first = np.flatnonzero(new)
+    held = np.diff(first, append=len(values))
+    row = row[first]
+    bins = _Bins(groups.owner[row], layer[first], position[first].astype(np.int64), held)
+    heavy = held > np.maximum(8, groups.counts // 16)[row]
+    if not refine or not heavy.any():
+        return bins, None
+    low, high = np.minimum.reduceat(values, first), np.maximum.reduceat(values, first)
+    heavy &= low != high
+    if not heavy.any():
+        return bins, None
+    inside = values[np.repeat(heavy, held)]
+    finer = Groups(inside, held[heavy], low[heavy], high[heavy], bins.owner[heavy])
+    light = ~heavy
+    return _Bins(*(column[light] for column in bins)), finer

@@ -1,0 +1,246 @@
+"""Profiles: mergeable statistics of records, the only thing that is kept of the data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from . import categories, numbers
+from .categories import Categories
+from .numbers import Numbers
+from .table import IntArray, Kind, Table
+from .tables import kinds_of
+
+CHUNK = 8192  # records of a chunk, at most
+KINDS = len(Kind)
+ValueKind = Literal["auto", "numeric", "categorical"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRules:
+    """How the features of a model are profiled.
+
+    Attributes:
+        kind_of: Feature name -> ``auto``: each value by its own type; ``categorical``: numbers
+            count as texts; ``numeric``: texts that are numbers count as numbers.
+        is_hashed: Feature name -> its values are hashed before they are counted.
+        is_withheld: Feature name -> minimum and maximum are not told.
+    """
+
+    kind_of: Callable[[str], ValueKind] = lambda name: "auto"
+    is_hashed: Callable[[str], bool] = lambda name: False
+    is_withheld: Callable[[str], bool] = lambda name: False
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Statistics of the records of one (model, version, segment).
+
+    Attributes:
+        records: Readable records.
+        errors: Records that say that the prediction failed.
+        late: Records counted in a later window than their own.
+        clock_ahead: Records whose event time was not believed.
+        rejects: Reason -> records that could not be read.
+        names: Names of all features, ascending.
+        kinds: Shape (len(names), 7), records by ``Kind``; the ABSENT column is 0, since a record
+            knows nothing of a feature that comes later: see ``missing``.
+        numbers: The number parts.
+        texts: Feature -> its text and boolean part, names ascending.
+    """
+
+    records: int = 0
+    errors: int = 0
+    late: int = 0
+    clock_ahead: int = 0
+    rejects: dict[str, int] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    kinds: IntArray = field(default_factory=lambda: np.zeros((0, KINDS), dtype=np.int64))
+    numbers: Numbers = field(default_factory=numbers.none)
+    texts: dict[str, Categories] = field(default_factory=dict)
+
+    @staticmethod
+    def empty() -> Profile:
+        """Nothing."""
+        return Profile()
+
+    def missing(self) -> IntArray:
+        """Records in which a feature is absent or null, shape (len(names),)."""
+        present: IntArray = self.kinds[:, Kind.NUMBER :].sum(axis=1)
+        return self.records - present
+
+
+def profile_table(table: Table, rules: ProfileRules | None = None) -> Profile:
+    """Profile one chunk.
+
+    Raises:
+        ValueError: The table has more than ``CHUNK`` rows.
+    """
+    if table.length > CHUNK:
+        raise ValueError(f"a chunk has at most {CHUNK} records, not {table.length}")
+    rules = rules or ProfileRules()
+    table = _forced(table, rules)
+    names = tuple(sorted({*table.number_names, *table.text_names, *table.kinds}))
+    order = sorted(range(len(table.number_names)), key=table.number_names.__getitem__)
+    number_names = tuple(table.number_names[at] for at in order)
+    values = table.numbers if order == list(range(len(order))) else table.numbers[:, order]
+    found = numbers.build(number_names, values)
+    texts = {
+        name: categories.count(table.texts[table.text_names.index(name)], rules.is_hashed(name))
+        for name in sorted(table.text_names)
+    }
+    profile = Profile(
+        records=table.length,
+        errors=0 if table.errors is None else int(np.count_nonzero(table.errors)),
+        names=names,
+        kinds=_kinds(table, names),
+        numbers=_withheld(found, rules),
+        texts={name: held for name, held in texts.items() if held.counts},
+    )
+    return profile
+
+
+def _kinds(table: Table, names: tuple[str, ...]) -> IntArray:
+    kinds = np.zeros((len(names), KINDS), dtype=np.int64)
+    numeric, textual = set(table.number_names), set(table.text_names)
+    for place, name in enumerate(names):
+        if name in table.kinds:
+            kinds[place] = np.bincount(table.kinds[name], minlength=KINDS)
+        elif name in numeric:
+            kinds[place, Kind.NUMBER] = table.length
+        elif name in textual:
+            kinds[place, Kind.TEXT] = table.length
+    kinds[:, Kind.ABSENT] = 0
+    return kinds
+
+
+def _withheld(found: Numbers, rules: ProfileRules) -> Numbers:
+    hidden = np.array([rules.is_withheld(name) for name in found.names], dtype=bool)
+    if not hidden.any():
+        return found
+    return replace(
+        found,
+        minimum=np.where(hidden, np.nan, found.minimum),
+        maximum=np.where(hidden, np.nan, found.maximum),
+    )
+
+
+def _forced(table: Table, rules: ProfileRules) -> Table:
+    """The table with the kinds that the configuration forces."""
+    names = {*table.number_names, *table.text_names}
+    wanted = {name: rules.kind_of(name) for name in names}
+    for name in sorted(names):
+        if wanted[name] == "categorical" and name in table.number_names:
+            table = _as_text(table, name)
+        elif wanted[name] == "numeric" and name in table.text_names:
+            table = _as_number(table, name)
+    return table
+
+
+def _as_text(table: Table, name: str) -> Table:
+    at = table.number_names.index(name)
+    held = table.numbers[:, at].tolist()
+    column: list[str | None] = [None if x != x else _written(x) for x in held]
+    kinds = kinds_of(table, name).copy()
+    kinds[kinds == Kind.NUMBER] = Kind.TEXT
+    texts = list(table.texts)
+    text_names = table.text_names
+    if name in text_names:
+        place = text_names.index(name)
+        texts[place] = [a if a is not None else b for a, b in zip(texts[place], column, strict=True)]
+    else:
+        text_names = (*text_names, name)
+        texts.append(column)
+    return replace(
+        table,
+        number_names=table.number_names[:at] + table.number_names[at + 1 :],
+        numbers=np.delete(table.numbers, at, axis=1),
+        text_names=text_names,
+        texts=tuple(texts),
+        kinds=table.kinds | {name: kinds},
+    )
+
+
+def _written(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
+
+
+def _as_number(table: Table, name: str) -> Table:
+    place = table.text_names.index(name)
+    kinds = kinds_of(table, name).copy()
+    read = np.full(table.length, np.nan)
+    rest: list[str | None] = []
+    for row, text in enumerate(table.texts[place]):
+        value = _number(text) if kinds[row] == Kind.TEXT else None
+        rest.append(text if value is None else None)
+        if value is not None:
+            read[row] = value
+            kinds[row] = Kind.NUMBER
+    values, names = table.numbers, table.number_names
+    if name in names:
+        at = names.index(name)
+        values = values.copy()
+        values[:, at] = np.where(np.isnan(values[:, at]), read, values[:, at])
+    else:
+        names = (*names, name)
+        values = np.column_stack([values, read])
+    texts = (*table.texts[:place], rest, *table.texts[place + 1 :])
+    return replace(
+        table, number_names=names, numbers=values, texts=texts, kinds=table.kinds | {name: kinds}
+    )
+
+
+def _number(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def merge(profiles: Sequence[Profile]) -> Profile:
+    """Add profiles up, in the order given.
+
+    Counts, bins and categories below their caps do not depend on order or grouping; moments are
+    floats and do, in their last bits.
+    """
+    if len(profiles) == 1:
+        return profiles[0]
+    rejects: Counter[str] = Counter()
+    for profile in profiles:
+        rejects.update(profile.rejects)
+    names, kinds = _merged_kinds(profiles)
+    texts: dict[str, list[Categories]] = {}
+    for profile in profiles:
+        for name, held in profile.texts.items():
+            texts.setdefault(name, []).append(held)
+    return Profile(
+        records=sum(p.records for p in profiles),
+        errors=sum(p.errors for p in profiles),
+        late=sum(p.late for p in profiles),
+        clock_ahead=sum(p.clock_ahead for p in profiles),
+        rejects=dict(sorted(rejects.items())),
+        names=names,
+        kinds=kinds,
+        numbers=numbers.merge([p.numbers for p in profiles]),
+        texts={name: categories.merge(texts[name]) for name in sorted(texts)},
+    )
+
+
+def _merged_kinds(profiles: Sequence[Profile]) -> tuple[tuple[str, ...], IntArray]:
+    first = profiles[0].names if profiles else ()
+    if profiles and all(p.names == first for p in profiles):
+        return first, np.sum([p.kinds for p in profiles], axis=0)
+    names = tuple(sorted({name for p in profiles for name in p.names}))
+    at = {name: place for place, name in enumerate(names)}
+    kinds = np.zeros((len(names), KINDS), dtype=np.int64)
+    for profile in profiles:
+        if profile.names:
+            kinds[[at[name] for name in profile.names]] += profile.kinds
+    return names, kinds

@@ -1,0 +1,90 @@
+"""From the profiles of one window to what a monitor is given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from alerts.events import Event, Opened, encode
+from consumer.completeness import Held
+from consumer.fold import Fold
+from consumer.judging import JUDGES
+from consumer.log import LogRecord
+from sketches import codec
+from sketches.detection import DetectionSettings
+from sketches.profile import Profile, profile_table
+from sketches.table import Table
+from tests.fold_logs import W, closing, profile, publish
+
+
+def _profile(*values: float) -> Profile:
+    numbers = np.array(values, dtype=np.float64)[:, None]
+    return profile_table(
+        Table(length=len(values), number_names=("x",), numbers=numbers, text_names=(), texts=())
+    )
+
+
+def _held(partition: int, *payloads: bytes, version: str = "", late: bool = False) -> Held:
+    return Held("m", partition, W, version, "", W, payloads, 0, 9, late)
+
+
+def test_profiles_are_merged_by_version_and_those_of_another_window_are_late() -> None:
+    one, two = _profile(1.0, 2.0), _profile(3.0)
+    held = [
+        _held(0, *codec.encode(one)),
+        _held(1, *codec.encode(two), late=True),
+        _held(1, *codec.encode(two), version="2"),
+    ]
+    read = JUDGES("app").read(held)
+    assert list(read.profiles) == [("", ""), ("2", "")]
+    assert read.records == 4
+    assert (read.profiles["", ""].records, read.profiles["", ""].late) == (3, 1)
+    assert read.profiles["2", ""].late == 0
+    assert read.unread == []
+
+
+def test_a_profile_that_cannot_be_read_is_named_and_the_others_are_used() -> None:
+    broken = _held(1, b"\xc1")
+    read = JUDGES("app").read([_held(0, *codec.encode(_profile(1.0))), broken])
+    assert read.unread == [broken]
+    assert read.records == 1
+
+
+def test_rejects_alone_are_no_records() -> None:
+    rejects = codec.encode(Profile(rejects={"json": 3}))
+    read = JUDGES("app").read([_held(0, *rejects)])
+    assert read.records == 0
+    assert read.profiles["", ""].rejects == {"json": 3}
+
+
+def _shifted_log(windows: int, shift_at: int) -> list[LogRecord]:
+    r = np.random.default_rng(1)
+    records: list[LogRecord] = []
+    for at in range(windows):
+        values = r.normal(5.0 if at >= shift_at else 0.0, 1.0, 100)
+        end = (at + 1) * W
+        made = [
+            profile(end, payload=part, first=100 * at, last=100 * at + 99)
+            for part in codec.encode(_profile(*values))
+        ]
+        records += publish([closing(at * W or None, end, 100 * (at + 1), *made)], "w")
+    return records
+
+
+def test_a_shift_opens_one_incident_with_its_offsets_and_so_it_does_after_a_snapshot() -> None:
+    settings = DetectionSettings(learn_for=100 * W, learn_records=10_000)
+    records = _shifted_log(windows=260, shift_at=200)
+    fold = Fold("app", settings, judges=JUDGES("app"))
+    resumed: list[bytes] = []
+    events: list[Event] = []
+    other = fold
+    for offset, record in enumerate(records):
+        events += fold.apply(offset, record)
+        if other is not fold:
+            resumed += [encode(event) for event in other.apply(offset, record)]
+        if offset == 350:
+            other, at = Fold.restore("app", dict(fold.snapshot(351)), judges=JUDGES("app"))
+            assert at == 351
+    (opened,) = [event for event in events if isinstance(event, Opened)]
+    (found,) = opened.evidence.ranges
+    assert found.start <= 20_000 < found.stop
+    assert resumed == [encode(event) for event in events]
