@@ -1,4 +1,4 @@
-"""``make crash``: kill -9 and rebalances on real Kafka; the alerts must equal the undisturbed run's.
+"""``make crash``: kill -9 and rebalances on real Kafka; alerts must equal the undisturbed run's.
 
 Every run reads the same topic from its beginning with fresh internal topics. Half of the runs kill
 one worker again and again at named points of the order of effects; the others have two workers join
@@ -16,16 +16,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import orjson
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bench.records import Load, generate
-from consumer.kafka import Writer
 from consumer.settings import load
 from consumer.tail import alert_messages
 from tests.kafka_broker import Kafka
@@ -34,8 +35,9 @@ from tests.waiting import wait_until
 TOPIC = "crash-predictions"
 APP = "crash"
 PARTITIONS = 4
+PACE = 400  # records each tenth of a second
 LOAD = Load(
-    records=80_000,
+    records=60_000,
     features=10,
     models=3,
     per_second=500.0,
@@ -45,7 +47,7 @@ LOAD = Load(
 )
 BETWEEN = ("after_profiles", "before_commit")  # published, not committed
 
-POINTS = (*BETWEEN, *BETWEEN, "after_feed", "after_commit", "after_idle_decision", "after_snapshot")
+POINTS = (*BETWEEN, *BETWEEN, *BETWEEN, "after_feed", "after_commit")
 CONFIG = """\
 app = "crash"
 learn_for = "60s"
@@ -109,12 +111,13 @@ def main() -> int:
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="crash-") as folder,
-        Kafka(Path(folder) / "kafka") as kafka,
+        Kafka() as kafka,
     ):
         config = Path(folder) / "streamgauge.toml"
         config.write_text(CONFIG.format(bootstrap=kafka.bootstrap))
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
-        _fill(admin, kafka.bootstrap)
+        _reset(admin)
+        _feed(kafka.bootstrap)
         with Run(config, Path(folder) / "calm.log") as calm:
             calm.drain()
         wanted = _alerts(config)
@@ -128,8 +131,14 @@ def main() -> int:
             _reset(admin)
             begun = time.monotonic()
             log = Path(folder) / f"run-{seed}.log"
+            feeder = threading.Thread(target=_feed, args=(kafka.bootstrap,))
+            feeder.start()
             with Run(config, log) as run:
                 (_killed if number % 2 == 0 else _pair)(run, random.Random(seed))
+                feeder.join()
+                if number % 4 < 2:  # a decision that is committed and not acted upon
+                    run.start("--drain", failpoint="after_idle_decision:2").wait(60)
+                    run.kills["after_idle_decision"] += 1
                 run.drain()
             same = _alerts(config) == wanted
             different += not same
@@ -145,38 +154,43 @@ def main() -> int:
     return 1 if different else 0
 
 
-def _fill(admin: AdminClient, bootstrap: str) -> None:
-    for future in admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)]).values():
-        future.result()
-    writer = Writer({"bootstrap.servers": bootstrap})
-    for number, (_, value) in enumerate(generate(LOAD)):
-        writer.produce(TOPIC, number % PARTITIONS, None, value)
-    writer.flush(60)
-    writer.close()
+def _feed(bootstrap: str) -> None:
+    """Write the log at a steady pace, with its own times, so that every run reads the same."""
+    producer = Producer({"bootstrap.servers": bootstrap})
+    for number, (when, value) in enumerate(generate(LOAD)):
+        producer.produce(TOPIC, value, partition=number % PARTITIONS, timestamp=when)
+        if number % PACE == PACE - 1:
+            producer.flush(30)
+            time.sleep(0.1)
+    if producer.flush(60):
+        raise SystemExit("the log could not be written")
 
 
 def _reset(admin: AdminClient) -> None:
-    """Remove what a run left: its topics and its group."""
-    mine = [f"{APP}-{name}" for name in ("profiles", "alerts", "state", "rejects")]
-    for future in admin.delete_topics(mine).values():
+    """Remove what a run left, its topics and its group, and make the input topic again."""
+    mine = [TOPIC, *(f"{APP}-{name}" for name in ("profiles", "alerts", "state", "rejects"))]
+    present = [name for name in mine if name in admin.list_topics(timeout=5).topics]
+    for future in admin.delete_topics(present).values() if present else ():
         future.result()
 
     def group_is_gone() -> bool:
-        for future in admin.delete_consumer_groups([APP]).values():
-            return future.exception() is None
-        return False
+        (future,) = admin.delete_consumer_groups([APP]).values()
+        error = future.exception()
+        return error is None or "GROUP_ID_NOT_FOUND" in str(error)
 
     wait_until(group_is_gone, 30, "the consumer group is empty and deleted", 0.5)
     wait_until(lambda: not set(mine) & admin.list_topics(timeout=5).topics.keys(), 30, "no topics")
+    for future in admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)]).values():
+        future.result()
 
 
 def _killed(run: Run, rng: random.Random) -> None:
     """One worker after the other dies at a named point."""
-    for _ in range(rng.randint(3, 5)):
+    for _ in range(rng.randint(2, 4)):
         point = rng.choice(POINTS)
         worker = run.start(failpoint=f"{point}:{rng.randint(1, 4)}")
         try:
-            worker.wait(12)
+            worker.wait(15)
             run.kills[point] += 1
         except subprocess.TimeoutExpired:  # the point was not reached so often
             worker.kill()
@@ -188,14 +202,14 @@ def _pair(run: Run, rng: random.Random) -> None:
     """Two workers join and leave."""
     alive = [run.start()]
     for _ in range(rng.randint(3, 5)):
-        time.sleep(rng.uniform(1.0, 4.0))
+        time.sleep(rng.uniform(2.0, 4.0))
         if len(alive) < 2:
             point = rng.choice(BETWEEN)
-            alive.append(run.start(failpoint=f"{point}:{rng.randint(2, 5)}"))
+            alive.append(run.start(failpoint=f"{point}:{rng.randint(2, 8)}"))
             continue
         for worker in alive:
             if worker.poll() is not None:
-                run.kills["between publish and commit"] += 1
+                run.kills[BETWEEN[0]] += 1
         alive = [worker for worker in alive if worker.poll() is None]
         if alive:
             worker = alive.pop(rng.randrange(len(alive)))

@@ -252,7 +252,7 @@ class Reader(_Source):
         """Commit (topic, partition, offset, metadata) and wait for the answer.
 
         Inside ``on_revoked`` it does not wait: the broker gets it before it hears that the
-        partitions are free; if it is refused, ``on_error`` is told.
+        partitions are free. If it is refused, the next owner reads again what this one has read.
 
         Raises:
             KafkaFailure: ``lost`` if another member owns a partition by now. After any other one it
@@ -262,7 +262,7 @@ class Reader(_Source):
         if not places:
             return
         if self._in_callback:
-            _ask(self._ear, "commit", self._consumer.commit, offsets=places, asynchronous=True)
+            _ask(self._ear, "commit", self._consumer.commit, offsets=places)
             return
         # Without a broker the commit itself would wait for session.timeout.ms, deaf to signals.
         _ask(self._ear, "commit", self._consumer.list_topics, places[0].topic, timeout=1.0)
@@ -310,14 +310,9 @@ class Writer:
     def __init__(self, client: Client, on_error: OnError | None = None) -> None:
         self._ear = Ear(client, on_error)
         self._failed: list[KafkaFailure] = []
-        self._producer: Producer = _start(
-            self._ear,
-            lambda settings: Producer(settings | {"on_delivery": self._delivered}),
-            defaults.COMMON,
-            defaults.WRITE,
-            client,
-            defaults.WRITE_ALWAYS,
-        )
+        tables = defaults.COMMON, defaults.WRITE, client, defaults.WRITE_ALWAYS
+        told = {"on_delivery": self._delivered}
+        self._producer: Producer = _start(self._ear, lambda conf: Producer(conf | told), *tables)
 
     def last_error(self) -> tuple[str, str] | None:
         """Code and text of the last distinct connection error."""
@@ -381,9 +376,9 @@ class Writer:
             raise KafkaFailure("retriable", code, text)
 
     def close(self) -> None:
-        """Drop what is not acknowledged; never waits long."""
+        """Drop what is not acknowledged, without waiting; the last call."""
         self._producer.purge()
-        self._producer.flush(0.1)
+        del self._producer
 
 
 class Admin:

@@ -12,7 +12,7 @@ from consumer.batch import RecordKey
 from consumer.borders import Clock
 from consumer.closings import WindowProfile
 from sketches.profile import CHUNK, Profile, ProfileRules, merge, profile_table
-from sketches.table import Kind, KindArray, Table
+from sketches.table import Table
 from sketches.tables import concatenate, take
 
 PIECES = 256  # tables of one key that are kept apart, so that many small batches cost little memory
@@ -140,39 +140,26 @@ class KeyRecords:
         self._tables = [take(rows, slice(whole, None))] if self._waiting else []
 
     def _chunk(self, table: Table) -> None:
-        profile = profile_table(_canonical(table), self._rules)
+        profile = profile_table(_ordered(table), self._rules)
         self._profile = profile if self._profile is None else merge([self._profile, profile])
 
 
-def _canonical(table: Table) -> Table:
-    """The table as if no other rows had ever stood beside these: names ascend, rows lie together.
+def _ordered(table: Table) -> Table:
+    """The table with its names ascending and its rows together in memory.
 
-    A batch names every feature of its records. A chunk cut from it may hold none of one, and must
-    not know its name then, or profiles would depend on batches. So would the last bits of sums,
-    which numpy adds up in another order where an array lies otherwise in memory.
+    numpy adds up in another order where an array lies otherwise, so the last bits of a profile
+    would depend on the batches that the rows came in. (``take`` and ``concatenate`` see to it that
+    the chunk does not know features that none of its own rows holds.)
     """
-    numeric, textual = set(table.number_names), set(table.text_names)
-    kinds: dict[str, KindArray] = {}
-    for name, column in table.kinds.items():
-        present = set(np.unique(column).tolist())
-        if Kind.NUMBER not in present:
-            numeric.discard(name)
-        if not present & {Kind.TEXT, Kind.BOOLEAN}:
-            textual.discard(name)
-        if present - {Kind.ABSENT}:
-            kinds[name] = column
-    number_names, text_names = tuple(sorted(numeric)), tuple(sorted(textual))
-    numbers, texts = table.numbers, table.texts
-    if number_names != table.number_names:
-        numbers = numbers[:, [table.number_names.index(name) for name in number_names]]
-    if text_names != table.text_names:
-        texts = tuple(texts[table.text_names.index(name)] for name in text_names)
-    return Table(
-        length=table.length,
-        number_names=number_names,
+    columns = sorted(range(len(table.number_names)), key=table.number_names.__getitem__)
+    texts = sorted(range(len(table.text_names)), key=table.text_names.__getitem__)
+    numbers = table.numbers
+    if columns != list(range(len(columns))):
+        numbers = numbers[:, columns]
+    return replace(
+        table,
+        number_names=tuple(table.number_names[at] for at in columns),
         numbers=np.ascontiguousarray(numbers),
-        text_names=text_names,
-        texts=texts,
-        kinds=kinds,
-        errors=table.errors,
+        text_names=tuple(table.text_names[at] for at in texts),
+        texts=tuple(table.texts[at] for at in texts),
     )

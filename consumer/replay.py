@@ -142,7 +142,7 @@ def run(
     begun = time.monotonic()
     until = None if baseline_until is None else int(baseline_until.timestamp() * 1_000_000)
     to_stdout = out is None or str(out) == "-"
-    sink = sys.stdout if to_stdout else Path(str(out)).open("w", encoding="utf-8")
+    sink = sys.stdout if to_stdout else Path(str(out)).open("w", encoding="utf-8")  # noqa: SIM115
     try:
         replay = Replay(settings, sink, until)
         with _progress(quiet) as progress:

@@ -78,7 +78,7 @@ def _open(path: str) -> tuple[IO[bytes] | gzip.GzipFile, IO[bytes], int]:
     if path == "-":
         return sys.stdin.buffer, sys.stdin.buffer, 0
     try:
-        raw = Path(path).open("rb")
+        raw = Path(path).open("rb")  # noqa: SIM115 - closed at its end
     except OSError as error:
         raise ReplayError(f"{path}: {error.strerror}") from error
     size = Path(path).stat().st_size

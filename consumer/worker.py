@@ -216,7 +216,7 @@ class Worker:
         """Called inside ``consume``: hold them until the loop has found out where to begin."""
         self._reader.pause(partitions)
         self._arrivals.expect(partitions)
-        return dict.fromkeys(partitions, 0)
+        return {}
 
     def _settle_arrivals(self) -> None:
         for arrived in self._arrivals.settle():
@@ -260,14 +260,15 @@ class Worker:
             if place in ends:
                 part.reached(self._reader.position(*place) or 0)
             decision = part.look(now, ends.get(place))
-            if decision is not None and self._decided(part, decision):
-                reach("after_idle_decision")
+            if decision is not None:
+                self._decided(part, decision)
 
     def _decided(self, part: InputPartition, decision: IdleDecision) -> bool:
         """Commit an idle decision and act on it; False: the commit waits, it is proposed again."""
         self._checkpoint(STOP_WITHIN)  # the commit must not cover what is not published yet
         if not self._committed([(part.topic, part.partition, *part.commit_with(decision))]):
             return False
+        reach("after_idle_decision")
         part.act(decision)
         return True
 

@@ -27,7 +27,7 @@ def feed(bootstrap: str, read: Callable[[int], int] | None = None, keep: Path | 
     copies = []
     if keep is not None:
         copies = [
-            gzip.open(keep / f"partition-{number}.jsonl.gz", "wb", compresslevel=1)
+            gzip.open(keep / f"partition-{number}.jsonl.gz", "wb", 1)  # noqa: SIM115
             for number in range(flights.PARTITIONS)
         ]
     written = [0] * flights.PARTITIONS

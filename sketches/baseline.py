@@ -176,7 +176,8 @@ class Learner:
 
     def _grow(self) -> None:
         """Begin anew what could not be judged by the first quarter alone."""
-        assert self._reference is not None and self._scales is not None  # noqa: S101
+        assert self._reference is not None  # noqa: S101
+        assert self._scales is not None  # noqa: S101
         self._grown = True
         self._reference, rows = refreshed(self._reference, self._whole())
         again = self._layout.is_signal("unseen") | self._layout.is_signal("distance")

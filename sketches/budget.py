@@ -22,7 +22,7 @@ ADWIN_RATE: Final = (
     4e-4  # false alarms of ADWIN(clock=1) per update and unit of its delta, measured
 )
 ADWIN_FLOOR: Final = 1e-9
-_LEAST_ARL: Final = 20.0
+LEAST_ARL: Final = 1_000.0  # blocks; a stream with few of them shall not use its budget up
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,8 @@ def thresholds(
         blocks_per_week: Values that a test sees in a week.
     """
     looks = max(tests, 1) * max(blocks_per_week, 1.0)
-    warning = max(looks / max(warning_per_week, 1e-6), _LEAST_ARL)
-    critical = max(looks / max(critical_per_week, 1e-6), warning)
+    warning = max(looks / max(warning_per_week, 1e-6), LEAST_ARL)
+    critical = max(looks / max(critical_per_week, 1e-6), warning, 5 * LEAST_ARL)
     return Thresholds(
         page_hinkley=page_hinkley_threshold(warning * DETECTORS),
         adwin=adwin_delta(warning * DETECTORS),

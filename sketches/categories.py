@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Final
 
-TOP = 256  # values kept by name
-MINIMUM_VALUES = 256  # hashes kept for the estimate of distinct values
-_SPACE = 2**64
+TOP: Final = 256  # values kept by name
+MINIMUM_VALUES: Final = 256  # hashes kept for the estimate of distinct values
+LONGEST: Final = 128  # characters of a value
+_SPACE: Final = 2**64
 
 
 @dataclass(frozen=True, slots=True)
 class Categories:
     """The values of one feature.
+
+    The sum of all counts is exact. While no more than ``TOP`` values were ever seen, adding up is
+    exact in every order and grouping. Afterwards a value's count may lack those of the parts in
+    which it was not among the most frequent: at most the sum of the smallest kept count of each.
 
     Attributes:
         counts: Value -> count, at most ``TOP`` of them: the most frequent, ties by name. Stored in
@@ -25,7 +31,7 @@ class Categories:
 
     counts: dict[str, int]
     other: int = 0
-    hashes: tuple[int, ...] = field(default=())
+    hashes: tuple[int, ...] = ()
 
     @property
     def total(self) -> int:
@@ -38,46 +44,66 @@ class Categories:
         Source: Bar-Yossef and others, "Counting distinct elements in a data stream" (2002): the
         k-th smallest of uniform hashes; relative error about 1/sqrt(k), 6 % here.
         """
-        if not self.hashes:
-            return float(len(self.counts))
         if len(self.hashes) < MINIMUM_VALUES:
-            return float(len(self.hashes))
-        return (len(self.hashes) - 1) * _SPACE / self.hashes[-1]
+            return float(max(len(self.counts), len(self.hashes)))
+        return max(float(len(self.counts)), (len(self.hashes) - 1) * _SPACE / self.hashes[-1])
 
 
 def hidden(value: str) -> str:
     """The name that stands for a value of a feature whose values are hashed: 16 hex digits.
 
-    It keeps names from being read in a topic; whoever can guess a value can still recognise it.
+    There is no key, so that profiles of all workers and of a training set agree. It keeps names
+    from being read in a topic; whoever can guess a value can still recognise it.
     """
     return blake2b(value.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
-def count(values: Sequence[str | None], hashed: bool = False) -> Categories:
-    """Count a column; ``None`` is no value."""
-    counts = Counter(values)
-    counts.pop(None, None)
-    held: dict[str, int] = {value: n for value, n in counts.items() if value is not None}
-    if hashed:
-        named: Counter[str] = Counter()
-        for value, n in held.items():
-            named[hidden(value)] += n
-        held = dict(named)
+def count(values: Iterable[str | None], *, hashed: bool = False) -> Categories:
+    """Count a column.
+
+    Args:
+        values: ``None`` is no value.
+        hashed: Values are counted under their ``hidden`` names.
+    """
+    found = Counter(values)
+    found.pop(None, None)
+    return of_counts({value: n for value, n in found.items() if value is not None}, hashed=hashed)
+
+
+def of_counts(counts: Mapping[str, int], *, hashed: bool = False) -> Categories:
+    """The same of values already counted."""
+    held = {hidden(value): n for value, n in counts.items()} if hashed else _named(counts)
     return _cut(held, 0, ())
 
 
 def merge(parts: Sequence[Categories]) -> Categories:
-    """Add counts up: exact, in any order, as long as no part and no sum has over ``TOP`` values."""
+    """Add counts up."""
     if len(parts) == 1:
         return parts[0]
     total: Counter[str] = Counter()
     for part in parts:
         total.update(part.counts)
-    cut = any(part.hashes for part in parts)
-    known = {h for part in parts for h in part.hashes}
-    if cut:
-        known.update(h for part in parts if not part.hashes for h in map(_hash, part.counts))
-    return _cut(dict(total), sum(part.other for part in parts), tuple(sorted(known)))
+    hashes = {smallest for part in parts for smallest in part.hashes}
+    if hashes:
+        hashes.update(_hash(value) for part in parts if not part.hashes for value in part.counts)
+    return _cut(total, sum(part.other for part in parts), hashes)
+
+
+def _named(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts under names that are short and can be written in UTF-8."""
+    joined = "".join(counts)
+    if joined.isascii() and (len(joined) <= LONGEST or max(map(len, counts)) <= LONGEST):
+        return dict(counts)
+    named: Counter[str] = Counter()
+    for value, n in counts.items():
+        named[_name(value)] += n
+    return dict(named)
+
+
+def _name(value: str) -> str:
+    """The value; a long one is cut and told apart by a hash; half a surrogate pair is a "?"."""
+    short = value if len(value) <= LONGEST else f"{value[: LONGEST - 17]}~{hidden(value)}"
+    return short if short.isascii() else short.encode(errors="replace").decode()
 
 
 def _hash(value: str) -> int:
@@ -85,10 +111,11 @@ def _hash(value: str) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
-def _cut(held: dict[str, int], other: int, hashes: tuple[int, ...]) -> Categories:
-    ranked = sorted(held.items(), key=lambda pair: (-pair[1], pair[0]))
+def _cut(held: Mapping[str, int], other: int, hashes: Iterable[int]) -> Categories:
+    ranked = sorted(held.items(), key=lambda one: (-one[1], one[0]))
     if len(ranked) <= TOP:
-        return Categories(dict(ranked), other, hashes[:MINIMUM_VALUES])
+        return Categories(dict(ranked), other, tuple(sorted(hashes)[:MINIMUM_VALUES]))
+    # Every value that is named is known by its hash too, cut or not.
     smallest = sorted({*hashes, *map(_hash, held)})[:MINIMUM_VALUES]
     rest = sum(n for _, n in ranked[TOP:])
     return Categories(dict(ranked[:TOP]), other + rest, tuple(smallest))

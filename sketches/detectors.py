@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import zlib
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 
@@ -24,16 +24,33 @@ PRIOR: Final = 128  # values at the expectation that a detector starts with: the
 _RECORD: Final = 4  # bytes of a length in the packed ADWINs
 
 
-def new_adwin(delta: float) -> Any:
+class Adwin(Protocol):
+    """What of river's ADWIN core is used."""
+
+    def update(self, value: float) -> bool:
+        """Feed a value; whether the window was cut."""
+        ...
+
+    def get_width(self) -> float:
+        """Values in the window."""
+        ...
+
+    def __getstate__(self) -> bytes: ...
+
+    def __setstate__(self, state: bytes) -> None: ...
+
+
+def new_adwin(delta: float) -> Adwin:
     """River's ADWIN core with clock = 1: a test at every value."""
     try:
         module = importlib.import_module("river._river_rust").drift
     except (ImportError, AttributeError):  # another release of river: its public, heavier door
         adwin = importlib.import_module("river.drift").ADWIN(delta=delta, clock=1)
-        return adwin._helper
-    return module.AdaptiveWindowing(
+        return cast(Adwin, adwin._helper)
+    core = module.AdaptiveWindowing(
         delta=delta, clock=1, max_buckets=5, min_window_length=5, grace_period=10
     )
+    return cast(Adwin, core)
 
 
 class PageHinkley:

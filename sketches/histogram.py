@@ -22,13 +22,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .table import IntArray
+from .table import FloatArray, IntArray
 
 ScaleArray = NDArray[np.int16]
 
 CAP = 4096  # bins of one feature
 FINEST = -1074  # exponent of the smallest subnormal: no finer bin tells floats apart
 COARSEST = 1023  # a bin of this scale holds all floats of one sign
+_LARGEST = np.finfo(np.float64).max
 _SCALES = 4096  # a power of two over all scales, to number (feature, scale)
 _PACKED = 46  # bits of a sort key left to the index when features and scales take the others
 
@@ -62,8 +63,15 @@ class Histograms:
 
     def totals(self) -> IntArray:
         """Values of each feature, shape (F,)."""
-        before = np.concatenate([[0], np.cumsum(self.count)])
+        before: IntArray = np.concatenate([[0], np.cumsum(self.count)])
         return before[self.starts[1:]] - before[self.starts[:-1]]
+
+    def middles(self) -> FloatArray:
+        """The middle of each bin, shape (B,); finite."""
+        with np.errstate(over="ignore"):
+            found = np.ldexp(self.index + 0.5, self.scale.astype(np.int64))
+        finite: FloatArray = np.minimum(np.maximum(found, -_LARGEST), _LARGEST)
+        return finite
 
     def select(self, places: IntArray) -> Histograms:
         """The features at ``places``, in that order; -1 is a feature without a bin."""
@@ -128,6 +136,18 @@ def merge(
     if (folded > FINEST).any():
         scale, index = _widened(scale, index, folded[owner].astype(np.int64))
     return _capped(features, _added(owner, scale, index, count), folded)
+
+
+def beside(parts: Sequence[Histograms]) -> Histograms:
+    """Histograms of different features as one."""
+    sizes = np.concatenate([np.diff(part.starts) for part in parts])
+    return Histograms(
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        np.concatenate([part.scale for part in parts]),
+        np.concatenate([part.index for part in parts]),
+        np.concatenate([part.count for part in parts]),
+        np.concatenate([part.folded for part in parts]),
+    )
 
 
 def widened(histograms: Histograms, scale: IntArray) -> Histograms:

@@ -30,6 +30,8 @@ SUBSAMPLE = 256
 DEPTH = 8
 _COLUMNS = 2 * HALF + 2  # bins of a central layer, and one for what is further out
 _LARGEST = np.finfo(np.float64).max
+_ROUND = 1.5 * 2.0**52
+_ROUND_BITS = int(np.float64(_ROUND).view(np.int64))
 _SINGLE = 1000  # up to this size of exponents, one factor shifts without overflow or loss
 
 
@@ -38,14 +40,14 @@ class Groups(NamedTuple):
 
     Attributes:
         values: Flat; within a group in record order. Finite.
-        counts: Shape (G,), values of each group, at least 1.
+        sizes: Shape (G,), values of each group, at least 1.
         low: Shape (G,), minimum of each group.
         high: Shape (G,), maximum.
         owner: Shape (G,), the feature of each group.
     """
 
     values: FloatArray
-    counts: IntArray
+    sizes: IntArray
     low: FloatArray
     high: FloatArray
     owner: IntArray
@@ -54,11 +56,13 @@ class Groups(NamedTuple):
 class _Bins(NamedTuple):
     owner: IntArray
     scale: IntArray
-    index: IntArray
-    count: IntArray
+    place: IntArray
+    held: IntArray
 
 
-def build(values: FloatArray, counts: IntArray, low: FloatArray, high: FloatArray) -> Histograms:
+def build(
+    values: FloatArray, counts: IntArray, low: FloatArray, high: FloatArray, work: FloatArray
+) -> Histograms:
     """Histograms of one chunk.
 
     Args:
@@ -66,18 +70,20 @@ def build(values: FloatArray, counts: IntArray, low: FloatArray, high: FloatArra
         counts: Shape (F,), values of each feature, at least 1.
         low: Shape (F,), minimum of each feature.
         high: Shape (F,), maximum.
+        work: Of the shape of ``values``; is overwritten.
     """
     features = len(counts)
-    if not features:
-        return histogram.empty(0)
     groups: Groups | None = Groups(values, counts, low, high, np.arange(features))
     parts: list[_Bins] = []
-    for depth in range(DEPTH + 1):
-        if groups is None:
-            break
-        small = int(groups.counts.max()) <= SUBSAMPLE
-        bins, groups = (_sorted_runs if small else _counted)(groups, refine=depth < DEPTH)
-        parts += bins
+    with np.errstate(over="ignore", invalid="ignore"):
+        for depth in range(DEPTH + 1):
+            if groups is None:
+                break
+            if int(groups.sizes.max()) <= SUBSAMPLE:
+                bins, groups = _sorted_runs(groups, refine=depth < DEPTH)
+            else:
+                bins, groups = _counted(groups, work, refine=depth < DEPTH)
+            parts += bins
     if len(parts) == 1:
         return histogram.gather(features, *parts[0])
     return histogram.gather(features, *map(np.concatenate, zip(*parts, strict=True)))
@@ -85,7 +91,7 @@ def build(values: FloatArray, counts: IntArray, low: FloatArray, high: FloatArra
 
 def _sorted_runs(groups: Groups, *, refine: bool) -> tuple[list[_Bins], Groups | None]:
     """Bins of groups of at most ``SUBSAMPLE`` values; the subsample is all of them."""
-    counts = groups.counts
+    counts = groups.sizes
     widest = int(counts.max())
     whole = int(counts.min()) == widest
     known: NDArray[np.bool_] | None = None
@@ -112,40 +118,37 @@ def _sorted_runs(groups: Groups, *, refine: bool) -> tuple[list[_Bins], Groups |
     return [bins], finer
 
 
-def _counted(groups: Groups, *, refine: bool) -> tuple[list[_Bins], Groups | None]:
+def _counted(
+    groups: Groups, work: FloatArray, *, refine: bool
+) -> tuple[list[_Bins], Groups | None]:
     """Bins of groups of any size, the central layers counted in one table."""
-    counts, owner = groups.counts, groups.owner
-    starts = np.cumsum(counts) - counts
-    scale, centre, middle = _layers(*_subsamples(groups.values, starts, counts), groups)
-    places = _places(groups, scale, centre)
-    sizes = np.arange(len(counts)) * _COLUMNS
-    with np.errstate(over="ignore"):
-        reach = np.maximum(
-            np.abs(_floored(groups.low, scale) - centre),
-            np.abs(_floored(groups.high, scale) - centre),
-        )
-    beyond = []
-    for group in np.flatnonzero(reach > HALF).tolist():
-        mine = places[starts[group] : starts[group] + counts[group]]
+    sizes, owner = groups.sizes, groups.owner
+    starts = np.cumsum(sizes) - sizes
+    scale, centre, middle = _layers(*_subsamples(groups.values, starts, sizes), groups)
+    places = _places(groups, scale, centre, work[: len(groups.values)])
+    beyond = np.flatnonzero(
+        (_floored(groups.low, scale) - centre < -HALF)
+        | (_floored(groups.high, scale) - centre > HALF)
+    )
+    far = []
+    for group in beyond.tolist():
+        mine = places[starts[group] : starts[group] + sizes[group]]
         out = np.flatnonzero((mine < -HALF) | (mine > HALF))
         mine[out] = HALF + 1
-        beyond.append(out + starts[group])
-    shift = sizes + HALF
-    places += shift[0] if len(shift) == 1 else _spread(shift.astype(np.float64), counts)
-    codes = places.astype(np.int64)
-    table = np.bincount(codes, minlength=len(counts) * _COLUMNS).reshape(len(counts), _COLUMNS)
+        far.append(out + starts[group])
+    codes = _codes(places, sizes)
+    table = np.bincount(codes, minlength=len(sizes) * _COLUMNS).reshape(len(sizes), _COLUMNS)
     table[:, -1] = 0
     finer = _heavy(groups, starts, codes, table) if refine else []
-    row, column = np.nonzero(table)
+    row, column = table.nonzero()
     index = centre[row].astype(np.int64) + (column - HALF)
     bins = [_Bins(owner[row], scale[row], index, table[row, column])]
-    if beyond:
-        at = np.concatenate(beyond)
-        row = np.repeat(np.flatnonzero(reach > HALF), [len(out) for out in beyond])
-        far = groups.values[at]
-        layer, position = _further(far, middle[row], scale[row])
+    if far:
+        values = groups.values[np.concatenate(far)]
+        row = np.repeat(beyond, [len(out) for out in far])
+        layer, position = _further(values, middle[row], scale[row])
         order = np.lexsort((position, layer, row))
-        ordered = (far[order], row[order], layer[order], position[order])
+        ordered = (values[order], row[order], layer[order], position[order])
         found, more = _runs(*ordered, groups, refine=refine)
         bins.append(found)
         finer += [more] if more else []
@@ -182,7 +185,7 @@ def _layers(
     # frexp's exponent e has 2**(e-1) <= x < 2**e, so floor(log2(x)) = e - 1; of an integer x it is
     # the number of bits.
     resolution = np.where(top > 0, np.maximum(np.frexp(top)[1] - 53, FINEST), FINEST)
-    extra = np.maximum(0, 8 - np.frexp((groups.counts - 1).astype(np.float64))[1])
+    extra = np.maximum(0, 8 - np.frexp((groups.sizes - 1).astype(np.float64))[1])
     wanted = np.where(width > 0, np.frexp(width)[1] - 7 - extra, FINEST)
     scale = np.maximum(resolution, wanted).astype(np.int64)
     return scale, _floored(middle, scale), middle
@@ -193,26 +196,28 @@ def _off_median(sample: FloatArray, middle: FloatArray) -> FloatArray:
     away = np.minimum(np.abs(sample - middle[:, None]), _LARGEST)
     away[away == 0] = np.nan
     away.sort(axis=1)
-    found = np.count_nonzero(away == away, axis=1)
+    found = np.count_nonzero(away > 0, axis=1)
     return np.where(found > 0, away[np.arange(len(away)), found // 2 * (found > 0)], 0.0)
 
 
-def _floored(values: FloatArray, scale: IntArray) -> FloatArray:
-    """``floor(values / 2**scale)``.
+def _floored(values: FloatArray, scale: IntArray, out: FloatArray | None = None) -> FloatArray:
+    """``floor(values / 2**scale)``, in ``out`` if given.
 
     In doubles: a quotient under 2**-1074 is 0, so of a bin over 2**50 wide, values of the size of
     subnormals may be on the wrong side of the border at 0.
     """
-    if scale.size and -_SINGLE < int(scale.min()) and int(scale.max()) < _SINGLE:
-        out = values * np.ldexp(1.0, -scale)
+    if scale.size and int(scale.min()) > -_SINGLE and int(scale.max()) < _SINGLE:
+        out = np.multiply(values, np.ldexp(1.0, -scale), out=out)
     else:
         half = scale >> 1
-        out = values * np.ldexp(1.0, -half)
+        out = np.multiply(values, np.ldexp(1.0, -half), out=out)
         out *= np.ldexp(1.0, half - scale)
     return np.floor(out, out=out)
 
 
-def _further(values: FloatArray, middle: FloatArray, scale: IntArray) -> tuple[IntArray, FloatArray]:
+def _further(
+    values: FloatArray, middle: FloatArray, scale: IntArray
+) -> tuple[IntArray, FloatArray]:
     """Scales and indexes of values outside the central layers."""
     with np.errstate(over="ignore"):
         distance = np.minimum(np.abs(values - middle), _LARGEST)
@@ -221,31 +226,45 @@ def _further(values: FloatArray, middle: FloatArray, scale: IntArray) -> tuple[I
     return layer, _floored(values, layer)
 
 
-def _spread(each: FloatArray, counts: IntArray) -> FloatArray:
-    """One number per group as one per value."""
-    return np.repeat(each, counts)
+def _places(
+    groups: Groups, scale: IntArray, centre: FloatArray, out: FloatArray
+) -> FloatArray:
+    """Bins from each value's to its group's median's, flat, in ``out``."""
+    sizes = groups.sizes
+    if (sizes == sizes[0]).all():
+        table = out.reshape(len(sizes), -1)
+        _floored(groups.values.reshape(table.shape), scale[:, None], table)
+        table -= centre[:, None]
+    else:
+        _floored(groups.values, np.repeat(scale, sizes), out)
+        out -= np.repeat(centre, sizes)
+    return out
 
 
-def _places(groups: Groups, scale: IntArray, centre: FloatArray) -> FloatArray:
-    """Bins from each value's to its group's median's, flat."""
-    counts = groups.counts
-    if len(counts) > 1 and (counts != counts[0]).any():
-        places = _floored(groups.values, np.repeat(scale, counts))
-        places -= np.repeat(centre, counts)
-        return places
-    table = _floored(groups.values.reshape(len(counts), -1), scale[:, None])
-    table -= centre[:, None]
-    return table.ravel()
+def _codes(places: FloatArray, sizes: IntArray) -> IntArray:
+    """Each place as a cell of a table with a row of ``_COLUMNS`` for each group; takes the memory.
+
+    Adding 1.5 * 2**52 leaves a whole number in the low bits of a double: a cast without a copy.
+    """
+    shift = np.arange(len(sizes)) * float(_COLUMNS) + (HALF + _ROUND)
+    if (sizes == sizes[0]).all():
+        table = places.reshape(len(sizes), -1)
+        table += shift[:, None]
+    else:
+        places += np.repeat(shift, sizes)
+    codes = places.view(np.int64)
+    codes -= _ROUND_BITS
+    return codes
 
 
 def _heavy(
     groups: Groups, starts: IntArray, codes: IntArray, table: NDArray[np.intp]
 ) -> list[Groups]:
     """Take the bins to be refined out of the table, as groups of their own."""
-    crowded = table > np.maximum(8, groups.counts // 16)[:, None]
+    crowded = table > np.maximum(8, groups.sizes // 16)[:, None]
     finer = []
     for group in np.flatnonzero(crowded.any(axis=1)).tolist():
-        mine = slice(starts[group], starts[group] + groups.counts[group])
+        mine = slice(starts[group], starts[group] + groups.sizes[group])
         values, places = groups.values[mine], codes[mine] - group * _COLUMNS
         one = np.zeros(_COLUMNS)
         one[places] = values  # any value of each bin
@@ -277,7 +296,7 @@ def _runs(
     held = np.diff(first, append=len(values))
     row = row[first]
     bins = _Bins(groups.owner[row], layer[first], position[first].astype(np.int64), held)
-    heavy = held > np.maximum(8, groups.counts // 16)[row]
+    heavy = held > np.maximum(8, groups.sizes // 16)[row]
     if not refine or not heavy.any():
         return bins, None
     low, high = np.minimum.reduceat(values, first), np.maximum.reduceat(values, first)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import histogram, layers
-from .histogram import Histograms
+from .histogram import COARSEST, FINEST, Histograms
 from .table import FloatArray, IntArray
+
+_AT_ONCE = 2**17  # values of a block of features
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +52,17 @@ class Numbers:
         at = {name: place for place, name in enumerate(self.names)}
         places = np.array([at.get(name, -1) for name in names], dtype=np.int64)
         known = places >= 0
-        if not self.names:
-            places = places[:0]
-
-        def whole(column: IntArray) -> IntArray:
-            found = np.zeros(len(names), dtype=np.int64)
-            found[known] = column[places[places >= 0]]
-            return found
 
         def real(column: FloatArray, lacking: float) -> FloatArray:
-            found = np.full(len(names), lacking)
-            found[known] = column[places[places >= 0]]
+            found = np.full(len(places), lacking)
+            found[known] = column[places[known]]
             return found
 
-        bins = (
-            self.histogram.select(places) if len(places) == len(names) else histogram.empty(len(names))
-        )
+        def whole(column: IntArray) -> IntArray:
+            found = np.zeros(len(places), dtype=np.int64)
+            found[known] = column[places[known]]
+            return found
+
         return Numbers(
             tuple(names),
             whole(self.count),
@@ -74,7 +71,7 @@ class Numbers:
             real(self.minimum, np.nan),
             real(self.maximum, np.nan),
             whole(self.zeros),
-            bins,
+            self.histogram.select(places),
         )
 
 
@@ -97,53 +94,87 @@ def build(names: tuple[str, ...], values: FloatArray) -> Numbers:
     """
     if not names or not len(values):
         return none()
-    # Feature by feature in memory, every reduction below runs along cache lines.
-    columns = np.ascontiguousarray(values.T)
-    low = columns.min(axis=1)
-    lacking = np.isnan(low)
-    if lacking.any():
-        known = ~np.isnan(columns)
-        counts = np.count_nonzero(known, axis=1).astype(np.int64)
-        flat = columns[known]
-        if not counts.all():
-            names = tuple(name for name, held in zip(names, counts.tolist(), strict=True) if held)
-            counts = counts[counts > 0]
-            if not names:
-                return none()
-        starts = np.cumsum(counts) - counts
-        low = np.minimum.reduceat(flat, starts)
-        high = np.maximum.reduceat(flat, starts)
-    else:
-        counts = np.full(len(names), len(values), dtype=np.int64)
-        starts = np.cumsum(counts) - counts
-        flat = columns.ravel()
-        high = columns.max(axis=1)
-    low, high = low + 0.0, high + 0.0  # no -0.0: which zero a minimum finds is chance
-    mean, m2 = _moments(flat, starts, counts, low, high)
-    zeros = np.zeros(len(names), dtype=np.int64)
-    for at in np.flatnonzero((low <= 0) & (high >= 0)).tolist():
-        mine = flat[starts[at] : starts[at] + counts[at]]
-        zeros[at] = len(mine) - np.count_nonzero(mine)
+    width = max(1, min(len(names), _AT_ONCE // len(values)))
+    # Fresh memory costs more than the arithmetic on it: blocks of features share theirs.
+    scratch = np.empty((2, width * len(values)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = [
+            _block(names[at : at + width], values[:, at : at + width], scratch)
+            for at in range(0, len(names), width)
+        ]
+    return parts[0] if len(parts) == 1 else _beside(parts)
+
+
+def _beside(parts: Sequence[Numbers]) -> Numbers:
+    """Profiles of different features as one."""
     return Numbers(
-        names, counts, mean, m2, low, high, zeros, layers.build(flat, counts, low, high)
+        tuple(name for part in parts for name in part.names),
+        np.concatenate([part.count for part in parts]),
+        np.concatenate([part.mean for part in parts]),
+        np.concatenate([part.m2 for part in parts]),
+        np.concatenate([part.minimum for part in parts]),
+        np.concatenate([part.maximum for part in parts]),
+        np.concatenate([part.zeros for part in parts]),
+        histogram.beside([part.histogram for part in parts]),
     )
 
 
+def _block(names: tuple[str, ...], values: FloatArray, scratch: FloatArray) -> Numbers:
+    """Profile a few columns, with scratch space for two copies of them."""
+    flat, work = scratch[:, : values.size]
+    columns = flat.reshape(len(names), len(values))
+    # Feature by feature in memory, every reduction below runs along cache lines.
+    np.copyto(columns, values.T)
+    low = columns.min(axis=1)
+    if np.isnan(low).any():
+        known = ~np.isnan(columns)
+        counts = np.count_nonzero(known, axis=1).astype(np.int64)
+        flat = columns[known]
+        held = np.flatnonzero(counts)
+        if not len(held):
+            return none()
+        names, counts = tuple(names[at] for at in held.tolist()), counts[held]
+        starts = np.cumsum(counts) - counts
+        low = np.minimum.reduceat(flat, starts)
+        high = np.maximum.reduceat(flat, starts)
+        work = work[: len(flat)]
+    else:
+        counts = np.full(len(names), len(values))
+        starts = np.arange(0, len(flat), len(values))
+        high = columns.max(axis=1)
+    low += 0.0  # no -0.0: which zero a minimum finds is chance
+    high += 0.0
+    mean, m2 = _moments(flat, starts, counts, low, high, work)
+    zeros = np.zeros(len(names), dtype=np.int64)
+    for at in ((low <= 0) & (high >= 0)).nonzero()[0].tolist():
+        mine = flat[starts[at] : starts[at] + counts[at]]
+        zeros[at] = len(mine) - np.count_nonzero(mine)
+    bins = layers.build(flat, counts, low, high, work)
+    return Numbers(names, counts, mean, m2, low, high, zeros, bins)
+
+
 def _moments(
-    flat: FloatArray, starts: IntArray, counts: IntArray, low: FloatArray, high: FloatArray
+    flat: FloatArray,
+    starts: IntArray,
+    counts: IntArray,
+    low: FloatArray,
+    high: FloatArray,
+    work: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and sum of squared deviations, in two passes."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = np.add.reduceat(flat, starts) / counts
+    """Mean and sum of squared deviations, in two passes; ``work`` is overwritten."""
+    mean = np.add.reduceat(flat, starts) / counts
+    if not np.isfinite(mean).all():
         for at in np.flatnonzero(~np.isfinite(mean)).tolist():
             mean[at] = (flat[starts[at] : starts[at] + counts[at]] / counts[at]).sum()
-        mean = np.clip(mean, low, high) + 0.0  # rounding can leave the range, of a constant above all
-        if (counts == counts[0]).all():
-            away = (flat.reshape(len(counts), -1) - mean[:, None]).ravel()
-        else:
-            away = flat - np.repeat(mean, counts)
-        away *= away
-        return mean, np.add.reduceat(away, starts)
+    # Rounding can leave the range, and does so of a constant.
+    mean = np.minimum(np.maximum(mean, low), high) + 0.0
+    if len(flat) == len(counts) * counts[0] and (counts == counts[0]).all():
+        shape = (len(counts), -1)
+        np.subtract(flat.reshape(shape), mean[:, None], out=work.reshape(shape))
+    else:
+        np.subtract(flat, np.repeat(mean, counts), out=work)
+    work *= work
+    return mean, np.add.reduceat(work, starts)
 
 
 def merge(parts: Sequence[Numbers]) -> Numbers:
@@ -196,3 +227,25 @@ def _together(
         np.where(before, np.where(after, moved, mean), part.mean),
         np.where(before, np.where(after, grown, m2), part.m2),
     )
+
+
+def coarse(found: Numbers) -> Numbers:
+    """The same values in bins as wide as an eighth of the largest, and nothing exact but counts."""
+    bins = found.histogram
+    owner, scale = bins.owner(), bins.scale.astype(np.int64)
+    # Bits of the bin border that is further from 0.
+    reach = scale + np.frexp(np.maximum(np.abs(bins.index), np.abs(bins.index + 1)) * 1.0)[1]
+    top = np.full(bins.features, FINEST, dtype=np.int64)
+    np.maximum.at(top, owner, reach)
+    wide = histogram.widened(bins, np.clip(top - 3, FINEST, COARSEST))
+    owner = wide.owner()
+    middle = wide.middles()
+    with np.errstate(over="ignore"):
+        share = wide.count / np.maximum(found.count, 1)[owner]
+        mean = np.bincount(owner, middle * share, bins.features).astype(np.float64)
+        away = wide.count * (middle - mean[owner]) ** 2
+        m2 = np.bincount(owner, away, bins.features).astype(np.float64)
+    unknown = np.full(bins.features, np.nan)
+    mean[found.count == 0] = np.nan
+    zeros = np.zeros_like(found.zeros)
+    return Numbers(found.names, found.count, mean, m2, unknown, unknown, zeros, wide)

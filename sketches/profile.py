@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -73,6 +74,18 @@ class Profile:
         present: IntArray = self.kinds[:, Kind.NUMBER :].sum(axis=1)
         return self.records - present
 
+    def select(self, names: Sequence[str]) -> Profile:
+        """The same records, and of their features only ``names``, which must ascend."""
+        wanted = frozenset(names)
+        kept = [place for place, name in enumerate(self.names) if name in wanted]
+        return replace(
+            self,
+            names=tuple(self.names[place] for place in kept),
+            kinds=self.kinds[kept],
+            numbers=self.numbers.select([name for name in self.numbers.names if name in wanted]),
+            texts={name: held for name, held in self.texts.items() if name in wanted},
+        )
+
 
 def profile_table(table: Table, rules: ProfileRules | None = None) -> Profile:
     """Profile one chunk.
@@ -84,38 +97,37 @@ def profile_table(table: Table, rules: ProfileRules | None = None) -> Profile:
         raise ValueError(f"a chunk has at most {CHUNK} records, not {table.length}")
     rules = rules or ProfileRules()
     table = _forced(table, rules)
-    names = tuple(sorted({*table.number_names, *table.text_names, *table.kinds}))
+    names, kinds = _kinds(table)
     order = sorted(range(len(table.number_names)), key=table.number_names.__getitem__)
     number_names = tuple(table.number_names[at] for at in order)
     values = table.numbers if order == list(range(len(order))) else table.numbers[:, order]
-    found = numbers.build(number_names, values)
     texts = {
-        name: categories.count(table.texts[table.text_names.index(name)], rules.is_hashed(name))
-        for name in sorted(table.text_names)
+        name: categories.count(column, hashed=rules.is_hashed(name))
+        for name, column in sorted(zip(table.text_names, table.texts, strict=True))
     }
-    profile = Profile(
+    return Profile(
         records=table.length,
         errors=0 if table.errors is None else int(np.count_nonzero(table.errors)),
         names=names,
-        kinds=_kinds(table, names),
-        numbers=_withheld(found, rules),
+        kinds=kinds,
+        numbers=_withheld(numbers.build(number_names, values), rules),
         texts={name: held for name, held in texts.items() if held.counts},
     )
-    return profile
 
 
-def _kinds(table: Table, names: tuple[str, ...]) -> IntArray:
+def _kinds(table: Table) -> tuple[tuple[str, ...], IntArray]:
+    """Names that are not absent in every row, ascending, and their rows by kind."""
+    numeric = frozenset(table.number_names)
+    names = sorted({*table.number_names, *table.text_names, *table.kinds})
     kinds = np.zeros((len(names), KINDS), dtype=np.int64)
-    numeric, textual = set(table.number_names), set(table.text_names)
     for place, name in enumerate(names):
         if name in table.kinds:
             kinds[place] = np.bincount(table.kinds[name], minlength=KINDS)
-        elif name in numeric:
-            kinds[place, Kind.NUMBER] = table.length
-        elif name in textual:
-            kinds[place, Kind.TEXT] = table.length
+        else:
+            kinds[place, Kind.NUMBER if name in numeric else Kind.TEXT] = table.length
     kinds[:, Kind.ABSENT] = 0
-    return kinds
+    held = np.flatnonzero(kinds.any(axis=1))
+    return tuple(names[place] for place in held.tolist()), kinds[held]
 
 
 def _withheld(found: Numbers, rules: ProfileRules) -> Numbers:
@@ -144,14 +156,16 @@ def _forced(table: Table, rules: ProfileRules) -> Table:
 def _as_text(table: Table, name: str) -> Table:
     at = table.number_names.index(name)
     held = table.numbers[:, at].tolist()
-    column: list[str | None] = [None if x != x else _written(x) for x in held]
+    column: list[str | None] = [None if math.isnan(x) else _written(x) for x in held]
     kinds = kinds_of(table, name).copy()
     kinds[kinds == Kind.NUMBER] = Kind.TEXT
     texts = list(table.texts)
     text_names = table.text_names
     if name in text_names:
         place = text_names.index(name)
-        texts[place] = [a if a is not None else b for a, b in zip(texts[place], column, strict=True)]
+        texts[place] = [
+            a if a is not None else b for a, b in zip(texts[place], column, strict=True)
+        ]
     else:
         text_names = (*text_names, name)
         texts.append(column)
@@ -195,7 +209,7 @@ def _as_number(table: Table, name: str) -> Table:
 
 
 def _number(text: str | None) -> float | None:
-    if text is None:
+    if text is None or "_" in text:  # Python's own way to write 1_000
         return None
     try:
         value = float(text)
@@ -207,8 +221,8 @@ def _number(text: str | None) -> float | None:
 def merge(profiles: Sequence[Profile]) -> Profile:
     """Add profiles up, in the order given.
 
-    Counts, bins and categories below their caps do not depend on order or grouping; moments are
-    floats and do, in their last bits.
+    Counts and bins do not depend on order or grouping, nor do categories below their cap; moments
+    are floats and do, in their last bits. Merging the first ones first changes no bit of them.
     """
     if len(profiles) == 1:
         return profiles[0]
@@ -244,3 +258,38 @@ def _merged_kinds(profiles: Sequence[Profile]) -> tuple[tuple[str, ...], IntArra
         if profile.names:
             kinds[[at[name] for name in profile.names]] += profile.kinds
     return names, kinds
+
+
+def redact(profile: Profile, min_records: int) -> Profile:
+    """What is told of so few records that a statistic could be about one of them.
+
+    With ``min_records`` or more, everything. With fewer, the counts, and of numbers the bins,
+    widened to an eighth of the largest value's size or more, with the mean and m2 of those; of texts how
+    many there are, none by name.
+    """
+    if profile.records >= min_records or not profile.names:
+        return profile
+    return replace(
+        profile,
+        numbers=numbers.coarse(profile.numbers),
+        texts={name: Categories({}, held.total) for name, held in profile.texts.items()},
+    )
+
+
+def profiles_equal(one: Profile, other: Profile) -> bool:
+    """Every count, bin, name and float is the same, to the bit; NaN equals NaN."""
+    return _bits(one) == _bits(other)
+
+
+def _bits(profile: Profile) -> tuple[object, ...]:
+    held, bins = profile.numbers, profile.numbers.histogram
+    arrays = (
+        *(profile.kinds, held.count, held.mean, held.m2, held.minimum, held.maximum, held.zeros),
+        *(bins.starts, bins.scale, bins.index, bins.count, bins.folded),
+    )
+    texts = [(name, list(each.counts.items()), each) for name, each in profile.texts.items()]
+    return (
+        *(profile.records, profile.errors, profile.late, profile.clock_ahead, profile.rejects),
+        *(profile.names, held.names, texts),
+        *((each.dtype.str, each.shape, each.tobytes()) for each in arrays),
+    )

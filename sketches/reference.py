@@ -115,7 +115,7 @@ _ARRAYS: Final = (
 
 
 def middles(bins: Histograms, of: slice = slice(None)) -> FloatArray:
-    """The value that stands for each bin, shape (B,): its middle, but 0 for a bin that begins there.
+    """The value that stands for each bin, shape (B,): its middle, but 0 where a bin begins there.
 
     Zero is the one value that is common by itself, and a chunk of nothing else has a wide bin.
 
@@ -205,11 +205,13 @@ def snapped_edges(cuts: FloatArray) -> FloatArray:
     Returns:
         The same shape, ascending; places that fell together are infinite, at the end.
     """
-    width = cuts[3 * RANGES // 4 - 1] - cuts[RANGES // 4 - 1]
     snapped = cuts
-    if np.isfinite(width) and width > 0:
-        step = np.ldexp(1.0, int(np.frexp(width)[1]) - 1 - 3)
-        snapped = np.round(cuts / step) * step if step > 0 else cuts
+    with np.errstate(over="ignore", invalid="ignore"):
+        width = cuts[3 * RANGES // 4 - 1] - cuts[RANGES // 4 - 1]
+        if np.isfinite(width) and width > 0:
+            step = np.ldexp(1.0, int(np.frexp(width)[1]) - 1 - 3)
+            multiples = np.round(cuts / step) if step > 0 else cuts
+            snapped = multiples * step if np.isfinite(multiples).all() else cuts
     unique = np.unique(snapped[np.isfinite(snapped)])
     return np.concatenate([unique, np.full(len(cuts) - len(unique), np.inf)])
 

@@ -37,8 +37,8 @@ from .table import BoolArray, FloatArray, Kind
 
 FEATURE_SIGNALS: Final = ("location", "spread", "missing", "unseen", "distance")
 MODEL_SIGNALS: Final = ("volume", "late", "rejects", "errors")
-_SMALLEST: Final = 1e-3  # ratio of standard deviations below which there is no spread
-_FARTHEST: Final = 1e6  # standard deviations; beyond it a mean is only "far"
+_SMALLEST: Final = 0.1  # ratio of standard deviations below which there is no spread
+_FARTHEST: Final = 1e10  # standard deviations; beyond it a mean is only "far"
 _LEAST_SPREAD: Final = 10  # records that it takes to say something about a spread
 
 
@@ -304,15 +304,24 @@ def binomial(share: FloatArray, records: float) -> FloatArray:
 
 
 def measure_model(records: int, late: int, rejects: int, errors: int, length: int) -> FloatArray:
-    """The signals of a model as a whole in a block of ``length`` microseconds, shape (4,)."""
-    if records <= 0:
+    """The signals of a model as a whole in a block, shape (4,).
+
+    Args:
+        records: Readable records.
+        late: Of these, late ones.
+        rejects: Records that could not be read; the volume counts them too.
+        errors: Readable records of failed predictions.
+        length: Of the block, microseconds.
+    """
+    both = records + rejects
+    if both <= 0:
         return np.full(len(MODEL_SIGNALS), np.nan)
     return np.array(
         [
-            math.log(records / (max(length, 1) / 1e6)),
-            late / records,
-            rejects / (records + rejects),
-            errors / records,
+            math.log(both / (max(length, 1) / 1e6)),
+            late / records if records else math.nan,
+            rejects / both,
+            errors / records if records else math.nan,
         ]
     )
 

@@ -23,6 +23,7 @@ from .table import BoolArray, FloatArray, IntArray
 
 RING: Final = 128  # blocks whose residuals are kept
 STARTS: Final = 2048  # blocks whose start is remembered
+_PATIENCE: Final = 8  # blocks that a proposal without effect waits
 QUIET: Final = 1_800_000_000  # microseconds near the level after which a change is over
 SETTLED: Final = 604_800_000_000  # at a new, stable level for so long: it is the new normal
 
@@ -53,7 +54,8 @@ class Waiting(msgspec.Struct, array_like=True):
     """A proposal that is not confirmed yet."""
 
     detector: str
-    block: int  # the first one of the change
+    block: int  # the first one of the change, at the earliest
+    proposed: int  # block of the proposal
 
 
 class Changed(msgspec.Struct, array_like=True):
@@ -175,7 +177,7 @@ class Watch:
         for signal, block in proposals:
             known = self._waiting.get(signal)
             if known is None or block > known.block:
-                self._waiting[signal] = Waiting(detector, max(block, 0))
+                self._waiting[signal] = Waiting(detector, max(block, 0), self.block)
 
     def _means(self, signal: int, blocks: int) -> Means:
         """Mean deviations of the last 1, 2, .. ``blocks`` blocks that say something."""
@@ -220,9 +222,15 @@ class Watch:
                     end,
                 )
                 found.append(self._finding(signal, means, at, float(limits[at])))
-            elif blocks > RING or (blocks > 1 and size[-1] < float(gates.least[signal]) / 2):
+            elif self._is_vain(waiting, size, float(gates.least[signal])):
                 del self._waiting[signal]
         return found
+
+    def _is_vain(self, waiting: Waiting, size: FloatArray, least: float) -> bool:
+        """A proposal too old, or without anything to see in the blocks since."""
+        age = self.block - waiting.proposed + 1
+        recent = size[min(_PATIENCE, len(size)) - 1]
+        return age > RING or (age >= _PATIENCE and max(size[-1], recent) < least / 2)
 
     def _is_critical(self, signal: int, means: Means, gates: Gates, at: int) -> bool:
         limits, _ = self._limits(signal, means, self.thresholds.critical, gates.critical)
@@ -327,9 +335,13 @@ class Watch:
         return [self._finding(signal, means, at, float(limits[at]))]
 
     def _is_stable(self, signal: int, changed: Changed, means: Means, gates: Gates) -> bool:
-        apart = abs(float(means.shift[-1]) - changed.total / max(changed.weight, 1e-300))
-        limits, _ = self._limits(signal, means, self.thresholds.warning, gates.warning * 0)
-        return apart <= max(float(gates.least[signal]), float(limits[-1]))
+        since = int(np.count_nonzero(means.number > changed.told))
+        if not since:
+            return False
+        apart = abs(float(means.shift[since - 1]) - changed.total / max(changed.weight, 1e-300))
+        none = np.zeros_like(gates.warning)
+        limits, _ = self._limits(signal, means, self.thresholds.warning, none)
+        return apart <= max(float(gates.least[signal]), float(limits[since - 1]))
 
     def _restart(self, signal: int, shift: float) -> None:
         """Watch on from the level plus ``shift``, the detectors as new."""

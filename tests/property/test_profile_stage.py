@@ -42,9 +42,10 @@ def stream(chance: random.Random, size: int) -> list[Record]:
     backfill = chance.choice([0, 0, 400 * S, 30 * DAY])
     untimed = chance.choice([0.0, 0.0, 0.1, 1.0])
     strange = chance.choice([0.0, 0.1, 0.5])
+    steps = [0, 0, S // 2, S, 3 * S, *chance.choice([(), (30 * S, 400 * S)])]
     clock, offset, records = 1_000_000 * S, chance.choice([0, 1000]), []
     for _ in range(size):
-        clock += chance.choice([0, 0, S // 2, S, 3 * S, 30 * S, 400 * S])
+        clock += chance.choice(steps)
         offset += chance.choice([1, 1, 1, 1, 4])
         time: int | None = clock - backfill - chance.choice([0, 0, 0, 1, 3, 8, 25, 600]) * S
         reject = None

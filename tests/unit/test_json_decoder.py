@@ -148,6 +148,14 @@ def test_nested_features_are_flattened() -> None:
     }
 
 
+def test_of_two_ways_to_one_name_the_longer_literal_key_is_taken() -> None:
+    ways = {"a": {"b.c": 1}, "a.b": {"c": 2}}
+    for features in (ways, dict(reversed(ways.items()))):
+        assert one({"features": features}).row == {"a.b.c": (N, 2.0)}
+        path = FieldMap(features=("a.b.c",))
+        assert one(features, fields=path).row == {"a.b.c": (N, 2.0)}
+
+
 def test_numbers_as_text_stay_text_and_booleans_are_no_numbers() -> None:
     values: list[Any] = [1, "1", True, None, 2**70, 1.5, []]
     rows = [{"features": {"a": value}} for value in values]

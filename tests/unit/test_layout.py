@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {"sketches": {"sketches"}, "alerts": {"alerts", "sketches"}}
 OURS = {"consumer", "alerts", "sketches", "demo", "bench", "tests"}
-SOURCES = sorted(path for top in ("consumer", "alerts", "sketches") for path in (ROOT / top).rglob("*.py"))
+SOURCES = sorted(
+    path for top in ("consumer", "alerts", "sketches") for path in (ROOT / top).rglob("*.py")
+)
 
 
 def imported(path: Path) -> set[str]:
@@ -43,7 +45,13 @@ def test_one_module_imports_the_kafka_client() -> None:
 
 def test_sketches_have_no_clock_and_no_io() -> None:
     for path in (p for p in SOURCES if p.relative_to(ROOT).parts[0] == "sketches"):
-        assert not {n.split(".")[0] for n in imported(path)} & {"time", "os", "io", "socket", "pathlib"}
+        assert not {n.split(".")[0] for n in imported(path)} & {
+            "time",
+            "os",
+            "io",
+            "socket",
+            "pathlib",
+        }
         assert not calls(path) & {"open", "print", "datetime.now", "datetime.utcnow"}
 
 
