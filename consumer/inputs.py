@@ -77,6 +77,7 @@ class InputPartition:
             start.offset,
             start.state,
             settings.border_settings(one),
+            settings.limits,
         )
         self._limits = idleness.Limits(
             one.idle_after / _MICROSECONDS, one.stall_limit / _MICROSECONDS

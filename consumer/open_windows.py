@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from consumer.admission import Admission
 from consumer.batch import RecordKey
 from consumer.borders import Clock
 from consumer.closings import WindowProfile
@@ -27,16 +28,26 @@ class OpenWindow:
         clock: Of the partition before that record.
     """
 
-    __slots__ = ("_keys", "_rules_for", "clock", "end", "first")
+    __slots__ = ("_admission", "_keys", "_rules_for", "clock", "end", "first")
 
     def __init__(
-        self, end: int, first: int, clock: Clock, rules_for: Callable[[str], ProfileRules]
+        self,
+        end: int,
+        first: int,
+        clock: Clock,
+        rules_for: Callable[[str], ProfileRules],
+        admission: Admission,
     ) -> None:
         self.end = end
         self.first = first
         self.clock = clock
         self._rules_for = rules_for
+        self._admission = admission
         self._keys: dict[RecordKey, KeyRecords] = {}
+
+    def admit(self, key: RecordKey) -> tuple[RecordKey, tuple[str, ...]]:
+        """The key that records of ``key`` count under here, and the limits that changed it."""
+        return self._admission.admit(key)
 
     def of(self, key: RecordKey) -> KeyRecords:
         """The records of a key so far."""

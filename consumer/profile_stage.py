@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from consumer.admission import Admission
 from consumer.batch import NO_TIME, Batch, Group, RecordKey
 from consumer.borders import (
     SKIPPED,
@@ -26,9 +28,30 @@ from consumer.borders import (
 from consumer.closings import Closing
 from consumer.commit_state import FORMAT_VERSION, CommitState, IdleDecision, kept
 from consumer.open_windows import OpenWindow
+from consumer.settings import Limits
 from sketches.profile import ProfileRules
-from sketches.table import IntArray
-from sketches.tables import take
+from sketches.table import IntArray, Table
+from sketches.tables import interleave, take
+
+
+class _Piece(NamedTuple):
+    """Records of one key and one window in a batch: their rows in it, and their values."""
+
+    key: RecordKey
+    rows: NDArray[np.intp]
+    table: Table
+
+
+def _by_window(group: Group, ends: IntArray) -> list[tuple[int, _Piece]]:
+    if (ends == ends[0]).all():
+        return [(int(ends[0]), _Piece(*group))]
+    pieces = []
+    for end in np.unique(ends).tolist():
+        which = np.flatnonzero(ends == end)
+        if end != SKIPPED:
+            piece = _Piece(group.key, group.rows[which], take(group.table, which))
+            pieces.append((end, piece))
+    return pieces
 
 
 class PartitionProfiler:
@@ -45,6 +68,7 @@ class PartitionProfiler:
         offset: First offset that will be read.
         state: From the metadata of the commit; None: the group has none.
         borders: Border settings as configured, for the commit's metadata.
+        limits: Models, versions and segments told apart in a window; None: the defaults.
 
     Raises:
         BorderSettingsChanged: ``state`` was made with other border settings.
@@ -59,11 +83,13 @@ class PartitionProfiler:
         offset: int,
         state: CommitState | None,
         borders: Mapping[str, str | int],
+        limits: Limits | None = None,
     ) -> None:
         self.topic = topic
         self.partition = partition
         self._rule = rule
         self._rules_for = rules_for
+        self._limits = limits or Limits()
         self._settings = kept(borders)
         self._position = offset
         self._start = offset  # of the next closing
@@ -217,21 +243,19 @@ class PartitionProfiler:
     def _count(self, batch: Batch, assigned: Assigned) -> None:
         """Put every record into the window that it counts in."""
         ends = assigned.ends
-        low, high = int(ends.min()), int(ends.max())
-        if low == high:
-            if low == SKIPPED:
-                return
-            self._window(low, 0, batch, assigned)
-            for group in batch.groups:
-                self._count_rows(low, group, None, batch, assigned)
+        pieces: dict[int, list[_Piece]] = {}
+        if (ends == ends[0]).all():
+            pieces[int(ends[0])] = [_Piece(g.key, g.rows, g.table) for g in batch.groups]
         else:
-            for end, row in zip(
-                *(a.tolist() for a in np.unique(ends, return_index=True)), strict=True
-            ):
-                if end != SKIPPED:
-                    self._window(end, row, batch, assigned)
             for group in batch.groups:
-                self._count_group(group, batch, assigned)
+                for end, piece in _by_window(group, ends[group.rows]):
+                    pieces.setdefault(end, []).append(piece)
+        pieces.pop(SKIPPED, None)
+        firsts = zip(*(a.tolist() for a in np.unique(ends, return_index=True)), strict=True)
+        for end, row in firsts:
+            if end != SKIPPED:
+                self._window(end, row, batch, assigned)
+                self._put(self._open[end], pieces.get(end, []), batch, assigned)
         key = RecordKey(batch.reject_model, "", "")
         for reject in batch.rejects:
             end = int(ends[reject.row])
@@ -240,39 +264,42 @@ class PartitionProfiler:
                 offset, late = int(batch.offsets[reject.row]), bool(assigned.late[reject.row])
                 rows.reject(reject.reason, offset, late=late)
 
-    def _count_group(self, group: Group, batch: Batch, assigned: Assigned) -> None:
-        ends = assigned.ends[group.rows]
-        if (ends == ends[0]).all():
-            self._count_rows(int(ends[0]), group, None, batch, assigned)
-            return
-        for end in np.unique(ends).tolist():
-            self._count_rows(end, group, np.flatnonzero(ends == end), batch, assigned)
-
-    def _count_rows(
-        self,
-        end: int,
-        group: Group,
-        which: NDArray[np.intp] | None,
-        batch: Batch,
-        assigned: Assigned,
+    def _put(
+        self, window: OpenWindow, pieces: list[_Piece], batch: Batch, assigned: Assigned
     ) -> None:
-        """Put a group, or ``which`` of its rows, into the window that ends at ``end``."""
-        if end == SKIPPED:
-            return
-        places = group.rows if which is None else group.rows[which]
-        self._open[end].of(group.key).add(
-            group.table if which is None else take(group.table, which),
-            first=int(batch.offsets[places[0]]),
-            last=int(batch.offsets[places[-1]]),
-            late=int(np.count_nonzero(assigned.late[places])),
-            ahead=int(np.count_nonzero(assigned.ahead[places])),
-        )
+        """Count the records of a batch that belong to one window.
+
+        Keys are admitted in the order of their first records in the window, and records that join
+        ``other`` stand in the order of their offsets: neither depends on how batches are cut.
+        """
+        admitted: dict[RecordKey, list[_Piece]] = {}
+        for piece in sorted(pieces, key=lambda piece: int(piece.rows[0])):
+            key, cut = window.admit(piece.key)
+            for limit in cut:
+                self._limited[limit] += len(piece.rows)
+            admitted.setdefault(key, []).append(piece)
+        for key, mine in admitted.items():
+            rows, table = mine[0].rows, mine[0].table
+            if len(mine) > 1:
+                table = interleave([piece.table for piece in mine], [piece.rows for piece in mine])
+                rows = np.sort(np.concatenate([piece.rows for piece in mine]))
+            window.of(key).add(
+                table,
+                first=int(batch.offsets[rows[0]]),
+                last=int(batch.offsets[rows[-1]]),
+                late=int(np.count_nonzero(assigned.late[rows])),
+                ahead=int(np.count_nonzero(assigned.ahead[rows])),
+            )
 
     def _window(self, end: int, row: int, batch: Batch, assigned: Assigned) -> None:
         """Open the window that ends at ``end`` unless it is; ``row`` is its first in the batch."""
         if end not in self._open:
             self._open[end] = OpenWindow(
-                end, int(batch.offsets[row]), assigned.clock_before(row), self._rules_for
+                end,
+                int(batch.offsets[row]),
+                assigned.clock_before(row),
+                self._rules_for,
+                Admission(self._limits),
             )
 
     def _act(self, decision: IdleDecision) -> None:

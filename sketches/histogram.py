@@ -170,23 +170,31 @@ def _added(owner: IntArray, scale: IntArray, index: IntArray, count: IntArray) -
     if len(owner) < 2:
         return owner, scale, index, count
     layer = owner * _SCALES + (scale + _SCALES // 2)
-    up, along = np.diff(layer), np.diff(index)
-    if ((up > 0) | ((up == 0) & (along > 0))).all():
+    if _ascending(layer, index):
         return owner, scale, index, count
-    order = _order(layer, index)
+    order = np.argsort(layer, kind="stable")
+    if not _ascending(layer[order], index[order]):
+        order = _order(layer, index)
     layer, index = layer[order], index[order]
     new = np.ones(len(layer), dtype=bool)
     new[1:] = (layer[1:] != layer[:-1]) | (index[1:] != index[:-1])
-    first = np.flatnonzero(new)
+    first = new.nonzero()[0]
     kept = order[first]
     return owner[kept], scale[kept], index[first], np.add.reduceat(count[order], first)
+
+
+def _ascending(layer: IntArray, index: IntArray) -> bool:
+    """Every bin comes before the next."""
+    before, after = layer[:-1], layer[1:]
+    return bool(((before < after) | ((before == after) & (index[:-1] < index[1:]))).all())
 
 
 def _order(layer: IntArray, index: IntArray) -> NDArray[np.intp]:
     half = 1 << (_PACKED - 1)
     fits = int(layer.max()) < 1 << (62 - _PACKED)
     if fits and -half <= int(index.min()) and int(index.max()) < half:
-        return np.argsort((layer << _PACKED) + (index + half))  # one key sorts 3 times faster
+        # What is added up is in order, part by part, and that is where a stable sort is fast.
+        return np.argsort((layer << _PACKED) + (index + half), kind="stable")
     return np.lexsort((index, layer))
 
 

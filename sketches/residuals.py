@@ -230,9 +230,9 @@ def measure(
 ) -> Noise:
     """Noise from a baseline's own blocks.
 
-    Where the means of the baseline's own windows come near the critical value, the noise is raised
-    until they do not: neither detector may report what its windowed mean does not confirm, so this
-    bounds what they would report on the baseline itself.
+    Where the means of the baseline's own windows of 4 blocks and more come near the critical value,
+    the noise is raised until they do not. Only windows side by side are looked at, not those in
+    between, nor 1 and 2 blocks: it makes alarms on the baseline itself unlikely, not impossible.
 
     Args:
         scales: Of the baseline's blocks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -32,7 +33,7 @@ def lognormal(random: np.random.Generator, count: int, time: int) -> FloatArray:
 
 
 def daily(random: np.random.Generator, count: int, time: int) -> FloatArray:
-    return 0.5 * np.sin(2 * np.pi * time / DAY) + random.normal(size=count)
+    return random.normal(0.5 * math.sin(2 * math.pi * time / DAY), size=count)
 
 
 def constant(random: np.random.Generator, count: int, time: int) -> FloatArray:
@@ -50,7 +51,7 @@ def wandering(phi: float, size: float = 0.3) -> Draw:
     def draw(random: np.random.Generator, count: int, time: int) -> FloatArray:
         nonlocal level
         level = phi * level + float(random.normal()) * (1 - phi**2) ** 0.5
-        return size * level + random.normal(size=count)
+        return random.normal(size * level, size=count)
 
     return draw
 

@@ -4,8 +4,11 @@ import pytest
 
 from consumer.batch import RecordKey
 from consumer.borders import BorderRule
+from consumer.closings import combine
 from consumer.commit_state import BorderSettingsChanged, CommitState, IdleDecision
 from consumer.profile_stage import PartitionProfiler
+from consumer.settings import Limits
+from sketches.codec import encode
 from sketches.profile import CHUNK, ProfileRules
 from tests.reference_borders import Record
 from tests.stage_batches import batch_of
@@ -226,3 +229,31 @@ def test_an_empty_batch_is_fine() -> None:
     part = begin()
     part.add(batch_of([]))
     assert part.position == 0
+
+
+def test_models_over_the_limit_count_as_other_whatever_the_batches() -> None:
+    limits = Limits(models=2)
+    records = [
+        Record(
+            row,
+            100 * S + row,
+            100 * S + row,
+            (f"m{row * row % 7}", "1", ""),
+            features=(("x", float(row)),),
+        )
+        for row in range(40)
+    ]
+
+    def profiles(cut: int) -> list[tuple[str, bytes]]:
+        rule = BorderRule(10 * S, 5 * S)
+        part = PartitionProfiler("t", 0, rule, lambda _: ProfileRules(), 0, None, BORDERS, limits)
+        for start in range(0, len(records), cut):
+            part.add(batch_of(records[start : start + cut]))
+        part.drain(len(records))
+        closing = combine(part.take())
+        assert closing.limited == {"models": sum(row * row % 7 > 1 for row in range(40))}
+        return [(each.key.model, encode(each.profile)[0]) for each in closing.profiles]
+
+    whole = profiles(40)
+    assert [model for model, _ in whole] == ["m0", "m1", "other"]
+    assert all(profiles(cut) == whole for cut in (1, 3, 7, 20))
