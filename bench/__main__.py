@@ -194,7 +194,8 @@ def main() -> int:
             row = found[case.key] = compare(bench, case, rounds, start)
             say(
                 f"{case.key:>12} {row['floor_us']:9.2f} {row['worker_us']:10.2f}"
-                f" {row['ratio']:6.2f}  {row['ratio_min']:.2f}-{row['ratio_max']:.2f} {row['rss_mb']:11.1f}"
+                f" {row['ratio']:6.2f}  {row['ratio_min']:.2f}-{row['ratio_max']:.2f}"
+                f" {row['rss_mb']:11.1f}"
             )
     results = {
         "commit": commit(),

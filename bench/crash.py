@@ -180,7 +180,9 @@ def _reset(admin: AdminClient) -> None:
 
     wait_until(group_is_gone, 30, "the consumer group is empty and deleted", 0.5)
     wait_until(lambda: not set(mine) & admin.list_topics(timeout=5).topics.keys(), 30, "no topics")
-    for future in admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)]).values():
+    for future in admin.create_topics(
+        [NewTopic(TOPIC, PARTITIONS, 1, config={"retention.ms": "-1"})]
+    ).values():
         future.result()
 
 

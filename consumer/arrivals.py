@@ -8,7 +8,8 @@ from datetime import datetime
 from . import logs
 from .commit_state import CommitState
 from .inputs import InputPartition
-from .kafka import Admin, KafkaFailure, Partition, Reader
+from .kafka import Admin, Partition, Reader
+from .kafka_failures import KafkaFailure
 from .log_partitions import LogPartition
 from .scan import read_range
 from .settings import Settings
@@ -23,10 +24,21 @@ class Arrivals:
         self._reader = reader
         self._admin = admin
         self._expected: set[Partition] = set()
+        self._waits = False
 
     def expect(self, partitions: list[Partition]) -> None:
-        """These will be settled in the next turn of the loop."""
-        self._expected.update(partitions)
+        """These will be settled in the next turn of the loop.
+
+        A regular expression may match topics that are not for us; nothing is read from these.
+        """
+        mine = {topic: self._is_ours(topic) for topic, _ in partitions}
+        self._expected.update(place for place in partitions if mine[place[0]])
+        for topic in sorted(topic for topic, ours in mine.items() if not ours):
+            logs.event("topic is left alone: no input of the configuration reads it", topic=topic)
+
+    def _is_ours(self, topic: str) -> bool:
+        settings = self._settings
+        return topic == settings.profiles_topic or settings.input_for(topic) is not None
 
     def forget(self, partitions: list[Partition]) -> None:
         """These belong to someone else by now."""
@@ -38,11 +50,25 @@ class Arrivals:
 
     def log_partitions(self) -> int:
         """Number of partitions of the profiles log."""
-        return self._reader.partition_counts()[self._settings.profiles_topic]
+        return self.partitions(self._settings.profiles_topic)
 
     def partitions(self, topic: str) -> int:
-        """Number of partitions of an input topic."""
-        return self._reader.partition_counts()[topic]
+        """Number of partitions of an input topic.
+
+        Raises:
+            KafkaFailure: It does not exist any more.
+        """
+        count = self._reader.partition_counts().get(topic)
+        if count is None:
+            code = "UNKNOWN_TOPIC_OR_PART"
+            raise KafkaFailure("refused", code, f"topic {topic} is gone")
+        return count
+
+    def all_partitions(self) -> set[Partition]:
+        """Those of the log and of every input topic, whoever of the group reads them."""
+        counts = self._reader.partition_counts()
+        ours = [self._settings.profiles_topic, *self._settings.matching(counts)]
+        return {(topic, number) for topic in ours for number in range(counts.get(topic, 0))}
 
     def settle(self) -> list[InputPartition | LogPartition]:
         """Begin what can begin; what cannot is tried again in the next turn."""
@@ -50,6 +76,7 @@ class Arrivals:
             return []
         places = sorted(self._expected)
         try:
+            self._count_anew(places)
             commits = self._reader.committed(places)
             lows = self._admin.offsets(dict.fromkeys(places, "earliest"))
             highs = self._admin.offsets(dict.fromkeys(places, "latest"))
@@ -67,11 +94,20 @@ class Arrivals:
         except KafkaFailure as failure:
             if failure.kind in {"denied", "refused", "fatal"} and failure.code != "_STATE":
                 raise
-            logs.event("partitions wait to begin", logging.WARNING, cause=failure.text)
+            if not self._waits:
+                self._waits = True
+                logs.event("partitions wait to begin", logging.WARNING, cause=failure.text)
             return []
         self._expected.clear()
+        self._waits = False
         logs.event("partitions begin", partitions=", ".join(f"{t}[{n}]" for t, n in places))
         return begun
+
+    def _count_anew(self, places: list[Partition]) -> None:
+        """A partition that was added says how many there are by now."""
+        counts = self._reader.partition_counts()
+        if any(number >= counts.get(topic, 0) for topic, number in places):
+            self._reader.partition_counts(max_age=0.0)
 
     def _begin(
         self, place: Partition, commit: tuple[int, str] | None, low: int, high: int
@@ -117,7 +153,7 @@ class Arrivals:
             self._admin.offsets({place: "latest"})[place],
         )
         kept: dict[bytes, bytes] = {}
-        for batch in read_range(self._settings.kafka, place, *ends):
+        for batch in read_range(self._settings.kafka, place, *ends, group=self._settings.group):
             for key, value in zip(batch.keys, batch.values, strict=True):
                 if key is None:
                     continue

@@ -102,7 +102,7 @@ def run(
         try:
             status = worker.run(settings, drain=drain)
         except worker.Stopped as stopped:
-            _fail(str(stopped), status=1)
+            _fail(str(stopped))
         _exit(status)
 
 
@@ -175,11 +175,12 @@ def replay(
         need_kafka = log or any(one.startswith("topic:") for one in inputs)
         settings = _settings(config, set_, bootstrap, need_kafka=need_kafka, need_inputs=not log)
         until = None if baseline_until is None else _moment("--baseline-until", baseline_until)
-        _exit(
-            import_module("consumer.replay").run(
-                settings, inputs, out, baseline_until=until, log=log, quiet=quiet
-            )
-        )
+        replay = import_module("consumer.replay")
+        try:
+            status = replay.run(settings, inputs, out, baseline_until=until, log=log, quiet=quiet)
+        except replay.ReplayError as error:
+            _fail(str(error))
+        _exit(status)
 
 
 @app.command()

@@ -83,6 +83,7 @@ class InputPartition:
             one.idle_after / _MICROSECONDS, one.stall_limit / _MICROSECONDS
         )
         self._quiet = idleness.begin(time.monotonic(), self._sight(None))
+        self._when_closed: idleness.Quiet | None = None
         self._mark: State | None = "active" if start.lost else None
         self._lost = start.lost
         self._rejects: list[RejectMessage] = []
@@ -121,11 +122,21 @@ class InputPartition:
 
     def look(self, now: float, end: int | None) -> IdleDecision | None:
         """See whether it is silent; an idle decision that has to be committed, then acted upon."""
-        self._quiet, due = idleness.look(self._quiet, now, self._sight(end), self._limits)
+        sight, seen = self._sight(end), self._quiet.sight
+        if end is None and sight._replace(high=None, stable=None) == seen._replace(
+            high=None, stable=None
+        ):
+            return None  # nothing is known that the last look did not tell
+        quiet, due = idleness.look(self._quiet, now, sight, self._limits)
         if due is Due.CLOSE:
             decision = self._profiler.propose_idle(self.position)
             if decision is not None:
+                # It is idle once the decision is committed; until then it is proposed again.
+                self._when_closed = quiet
+                self._quiet = self._quiet._replace(looked_at=now)
                 return decision
+        self._quiet = quiet
+        if due is Due.CLOSE:
             self._say("idle")
         elif due is Due.STALLING:
             logs.event(
@@ -158,6 +169,9 @@ class InputPartition:
     def act(self, decision: IdleDecision) -> None:
         """Close what a committed decision closes; its watermark says that the partition is idle."""
         self._profiler.decide(decision)
+        if self._when_closed is not None:
+            self._quiet, self._when_closed = self._when_closed, None
+            logs.event("partition is idle", topic=self.topic, partition=self.partition)
         self.moved = True
 
     # --- what a checkpoint takes -----------------------------------------------------------------

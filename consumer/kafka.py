@@ -34,21 +34,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from consumer import kafka_defaults as defaults
 from consumer.kafka_batches import Item, to_items
 from consumer.kafka_errors import KafkaProblem
-from consumer.kafka_failures import Ear, KafkaFailure, OnError, PartitionError
+from consumer.kafka_failures import Ear, KafkaFailure, OnError
 from consumer.kafka_settings import Value
 from consumer.topics import TopicSpec
-
-__all__ = [
-    "Admin",
-    "KafkaFailure",
-    "Partition",
-    "PartitionError",
-    "Reader",
-    "Scan",
-    "TopicSpec",
-    "Writer",
-    "embedded_broker",
-]
 
 Partition = tuple[str, int]  # topic and partition number
 Client = Mapping[str, Value]  # the user's client settings
@@ -280,11 +268,19 @@ class Reader(_Source):
 
 
 class Scan(_Source):
-    """Reads partitions from given offsets, without a group; batches carry keys and headers."""
+    """Reads partitions from given offsets, without joining a group; batches carry keys and headers.
 
-    def __init__(self, client: Client, starts: Mapping[Partition, int]) -> None:
+    Args:
+        client: The user's client settings.
+        starts: Where to begin in each partition.
+        group: A group that this user may read: the client asks for its coordinator.
+    """
+
+    def __init__(
+        self, client: Client, starts: Mapping[Partition, int], group: str | None = None
+    ) -> None:
         # The client asks for a group id; nothing is ever committed under it.
-        always = {**defaults.READ_ALWAYS, "group.id": "streamgauge-scan"}
+        always = {**defaults.READ_ALWAYS, "group.id": group or "streamgauge-scan"}
         super().__init__(Ear(client), client, always, with_keys=True)
         places = [TopicPartition(*p, start) for p, start in starts.items()]
         _ask(self._ear, "read topics", self._consumer.assign, places)

@@ -143,6 +143,16 @@ _MEANING: Final[tuple[tuple[str, str, str], ...]] = (
         "the topic does not exist; name another one, or make it: {text}",
     ),
     (
+        "_UNKNOWN_TOPIC",
+        "",
+        "the topic does not exist; name another one, or make it: {text}",
+    ),
+    (
+        "_UNKNOWN_PARTITION",
+        "",
+        "the topic or the partition does not exist any more: {text}",
+    ),
+    (
         "MSG_SIZE_TOO_LARGE",
         "",
         "a message is larger than allowed; raise message.max.bytes in [kafka] and "

@@ -21,9 +21,11 @@ from .fold import Fold
 from .inputs import InputPartition
 from .judging import MonitorJudges
 from .log import LogRecord, ProfileRecord, WatermarkRecord
-from .replay_inputs import Source, log_records, open_sources, stand_in_times
+from .replay_inputs import ReplayError, Source, log_records, open_sources, stand_in_times
 from .settings import Settings
 from .start import Start
+
+__all__ = ["Replay", "ReplayError", "Summary", "run"]
 
 BATCH = 5_000
 

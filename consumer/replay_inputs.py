@@ -113,7 +113,7 @@ class TopicSource:
         self.topic, self.partition, self.start = topic, partition, start
         self._stop = stop
         self._at = start
-        batches = read_range(settings.kafka, (topic, partition), start, stop)
+        batches = read_range(settings.kafka, (topic, partition), start, stop, group=settings.group)
         self._batches: Iterator[RawBatch] = batches if start < stop else iter(())
 
     def read(self, records: int) -> RawBatch | None:
@@ -205,7 +205,8 @@ def log_records(settings: Settings, inputs: list[str]) -> Iterator[tuple[int, in
         name, first, last = _range(text)
         ends = _ends(settings, name, first, last)
         for partition, (start, stop) in ends.items():
-            for raw in read_range(settings.kafka, (name, partition), start, stop):
+            place = name, partition
+            for raw in read_range(settings.kafka, place, start, stop, group=settings.group):
                 for offset, value in zip(raw.offsets.tolist(), raw.values, strict=True):
                     try:
                         yield partition, len(ends), offset, decode(value or b"")

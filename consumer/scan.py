@@ -8,12 +8,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from consumer.batch import RawBatch
-from consumer.kafka import Client, KafkaFailure, Partition, PartitionError, Scan
+from consumer.kafka import Client, Partition, Scan
 from consumer.kafka_batches import cut
+from consumer.kafka_failures import KafkaFailure, PartitionError
 
 
 def read_range(
-    client: Client, partition: Partition, start: int, stop: int, timeout: float = 30.0
+    client: Client,
+    partition: Partition,
+    start: int,
+    stop: int,
+    timeout: float = 30.0,
+    group: str | None = None,
 ) -> Iterator[RawBatch]:
     """Records ``[start, stop)`` of one partition with their keys and headers.
 
@@ -23,13 +29,14 @@ def read_range(
         start: First offset.
         stop: Offset after the last one, as from ``Admin.offsets``.
         timeout: Seconds without progress after which it gives up.
+        group: As for ``Scan``.
 
     Raises:
         KafkaFailure: The partition cannot be read, or not on to ``stop``: the broker is away, or a
             transaction is open.
     """
     name = f"{partition[0]}[{partition[1]}]"
-    scan = Scan(client, {partition: start})
+    scan = Scan(client, {partition: start}, group)
     try:
         at, moved = start, time.monotonic()
         while at < stop:

@@ -10,8 +10,8 @@ from alerts.events import EventFormatError
 from alerts.read import Message
 from alerts.tail import lines
 
-from .kafka import Admin, PartitionError, Scan
-from .kafka_failures import KafkaFailure
+from .kafka import Admin, Scan
+from .kafka_failures import KafkaFailure, PartitionError
 from .settings import Settings
 
 
@@ -52,7 +52,7 @@ def alert_messages(settings: Settings, begin: str | int, follow: bool) -> Iterat
     starts = admin.offsets(dict.fromkeys(places, begin))  # type: ignore[arg-type]
     ends = admin.offsets(dict.fromkeys(places, "latest"))
     left = {place for place in places if starts[place] < ends[place]}
-    scan = Scan(settings.kafka, starts)
+    scan = Scan(settings.kafka, starts, settings.group)
     try:
         while follow or left:
             for item in scan.consume(500, 0.2):

@@ -21,11 +21,14 @@ from types import FrameType
 
 from . import logs, topics
 from .arrivals import Arrivals
-from .commit_state import IdleDecision
+from .commit_state import BorderSettingsChanged, CommitStateError, IdleDecision
 from .failpoints import reach
 from .health import Health
 from .inputs import InputPartition, Produced
-from .kafka import Admin, KafkaFailure, Partition, PartitionError, Reader, Writer
+from .kafka import Admin, Partition, Reader, Writer
+from .kafka_batches import Item
+from .kafka_errors import KafkaProblem, explain
+from .kafka_failures import KafkaFailure, PartitionError
 from .log import FORMAT_VERSION, SettingsRecord, encode, settings_digest
 from .log_partitions import LogPartition
 from .settings import Settings
@@ -36,7 +39,8 @@ CHECKPOINT_EVERY = 0.2  # seconds
 SNAPSHOT_EVERY = 60.0
 STOP_WITHIN = 8.0  # seconds a last checkpoint may take after SIGTERM
 BACK_OFF = 1.0
-ASK_WITHIN = 5.0  # seconds for an answer at the start
+ASK_WITHIN = 5.0  # seconds for the answer to a question
+SAME_AGAIN = 30.0  # seconds until the same trouble is told once more
 
 
 class Stopped(Exception):  # noqa: N818 - what happened, as a user would say it
@@ -51,11 +55,13 @@ class Worker:
         self._drain = drain
         self._name = uuid.uuid4().hex[:12]
         self._stop = False
+        self._stop_by = float("inf")
+        self._leaving = False
+        self._told: dict[str, float] = {}
         self._inputs: dict[Partition, InputPartition] = {}
         self._logs: dict[int, LogPartition] = {}
-        self._failed_at = 0.0
         self._checkpointed = 0.0
-        self._admin = Admin(settings.kafka)
+        self._admin = Admin(settings.kafka, ASK_WITHIN)
         self._writer = Writer(settings.kafka, self._heard)
         self._health = Health(settings.health) if settings.health else None
         topics = [topic for one in settings.inputs for topic in one.topics]
@@ -71,29 +77,36 @@ class Worker:
         self._arrivals = Arrivals(settings, self._reader, self._admin)
 
     def run(self) -> int:
-        """Go round until told to stop; the exit status."""
+        """Go round until told to stop; the exit status.
+
+        Raises:
+            Stopped: It cannot go on.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signalled)
         logs.event("started", app=self._settings.app, group=self._settings.group, worker=self._name)
         try:
             self._announce_settings()
-            while not self._stop:
-                self._turn()
-                if self._drain and self._drained():
-                    break
+            while not self._stop and not self._turn():
+                pass
             self._last_checkpoint()
+        except (BorderSettingsChanged, CommitStateError) as error:
+            raise Stopped(str(error)) from error
         finally:
-            self._reader.close()
+            self._leaving = True
+            with suppress(KafkaFailure):
+                self._reader.close()
             self._writer.close()
             if self._health:
                 self._health.close()
         logs.event("stopped")
         return 0
 
-    def _turn(self) -> None:
-        """Read once, work on it, publish what is due."""
+    def _turn(self) -> bool:
+        """Read once, work on it, publish what is due; True: all there is to do is done."""
+        done = False
         try:
-            items = self._reader.consume(BATCH, TURN)
+            items = self._read()
             now = time.monotonic()
             for item in items:
                 if isinstance(item, PartitionError):
@@ -109,10 +122,20 @@ class Worker:
             if now - self._checkpointed >= CHECKPOINT_EVERY:
                 self._checkpoint(STOP_WITHIN)
                 self._align()
+            done = self._drain and self._drained()
         except KafkaFailure as failure:
             self._recover(failure)
         if self._health:
             self._health.turn()
+        return done
+
+    def _read(self) -> list[Item]:
+        try:
+            return self._reader.consume(BATCH, TURN)
+        except KafkaFailure as failure:
+            if failure.kind == "fatal":  # no other call of this client will work either
+                raise Stopped(f"{failure.text} ({failure.code}); start the worker again") from None
+            raise
 
     # --- what a checkpoint does -----------------------------------------------------------------
 
@@ -130,8 +153,10 @@ class Worker:
     ) -> None:
         names = self._settings
         announcements: list[Produced] = []
+        anything = False
         for part in inputs:
             for reject in part.take_rejects():
+                anything = True
                 self._writer.produce(names.rejects_topic, None, *reject)
             produced = part.take_records(
                 self._name, self._arrivals.partitions(part.topic), self._log_partitions()
@@ -141,9 +166,11 @@ class Worker:
             announcements += produced.watermarks
         for log in folded:
             for key, value, headers in log.take_events():
+                anything = True
                 self._writer.produce(names.alerts_topic, None, key, value, headers)
         self._flush(timeout)
-        reach("after_profiles")
+        if anything or announcements:
+            reach("after_profiles")
         for number, key, record in announcements:
             self._writer.produce(names.profiles_topic, number, key, encode(record))
         self._flush(timeout)
@@ -171,7 +198,7 @@ class Worker:
         except KafkaFailure as failure:
             if failure.kind not in {"retriable", "lost"}:
                 raise
-            logs.event("the commit waits", logging.WARNING, cause=failure.text)
+            self._tell("the commit waits", failure.text)
             return False
         return True
 
@@ -183,7 +210,7 @@ class Worker:
             try:
                 self._writer.flush(1.0)
             except KafkaFailure as failure:
-                expired = time.monotonic() > deadline
+                expired = time.monotonic() > min(deadline, self._stop_by)
                 if failure.kind != "retriable" or (self._stop and expired):
                     raise
                 if expired and not told:
@@ -203,6 +230,9 @@ class Worker:
         reach("after_snapshot")
 
     def _last_checkpoint(self) -> None:
+        logs.event("stopping")
+        self._stop = True
+        self._stop_by = min(self._stop_by, time.monotonic() + STOP_WITHIN)
         try:
             self._checkpoint(STOP_WITHIN)
             for log in self._logs.values():
@@ -227,6 +257,9 @@ class Worker:
 
     def _revoked(self, partitions: list[Partition]) -> None:
         """Publish and commit what these have, then let them go."""
+        if self._leaving:  # all that can be published and committed has been
+            self._lost(partitions)
+            return
         inputs = [self._inputs[p] for p in partitions if p in self._inputs]
         folded = [log for log in self._logs.values() if self._place(log) in partitions]
         try:
@@ -255,7 +288,13 @@ class Worker:
     def _look_for_silence(self, now: float) -> None:
         """Decide durably which partitions are idle, then act on it."""
         asked = [place for place, part in self._inputs.items() if part.needs_end(now)]
-        ends = self._admin.offsets(dict.fromkeys(asked, "latest")) if asked else {}
+        try:
+            ends = self._admin.offsets(dict.fromkeys(asked, "latest")) if asked else {}
+        except KafkaFailure as failure:
+            if failure.kind != "retriable":
+                raise
+            self._tell("nobody says where partitions end", failure.text)
+            return
         for place, part in self._inputs.items():
             if place in ends:
                 part.reached(self._reader.position(*place) or 0)
@@ -297,16 +336,14 @@ class Worker:
                 self._restart([place])
             return
         if error.kind in {"denied", "refused"} or error.code.startswith("UNKNOWN_TOPIC"):
-            raise Stopped(
-                f"{error.topic or self._settings.group}: {error.text} ({error.code}); "
-                "run: streamgauge check"
-            )
-        logs.event("reading is in trouble", logging.WARNING, topic=error.topic, cause=error.text)
+            what = f"topic {error.topic}" if error.topic else f"group {self._settings.group}"
+            raise Stopped(_because(what, error.code, error.text))
+        self._tell("reading is in trouble", error.text)
 
     def _recover(self, failure: KafkaFailure) -> None:
         """After an unclear outcome, everything goes on from the last commit."""
         if failure.kind in {"denied", "refused"}:
-            raise Stopped(f"{failure.text} ({failure.code}); run: streamgauge check")
+            raise Stopped(_because("Kafka", failure.code, failure.text))
         logs.event("starting again from the last commit", logging.WARNING, cause=failure.text)
         if failure.kind == "fatal":
             with suppress(KafkaFailure):
@@ -342,6 +379,8 @@ class Worker:
         """Close all windows the idle way once everything is read; True when all of it is folded."""
         if self._arrivals.waiting() or not (self._inputs or self._logs):
             return False
+        if not self._others_drained():
+            return False
         places = [*self._inputs, *((self._settings.profiles_topic, p) for p in self._logs)]
         ends = self._admin.offsets(dict.fromkeys(places, "latest"))
         for place, part in self._inputs.items():
@@ -360,17 +399,49 @@ class Worker:
             log.position >= ends[self._settings.profiles_topic, p] for p, log in self._logs.items()
         )
 
+    def _others_drained(self) -> bool:
+        """Whether nothing is left to do in the partitions that other members of the group have.
+
+        A member that died keeps its partitions until its session expires. A committed offset at the
+        end says that no window is open.
+        """
+        others = self._arrivals.all_partitions() - self._inputs.keys()
+        others -= {self._place(log) for log in self._logs.values()}
+        if not others:
+            return True
+        ends = self._admin.offsets(dict.fromkeys(others, "latest"))
+        commits = self._reader.committed(sorted(others))
+        left = [p for p, commit in commits.items() if (commit[0] if commit else 0) < ends[p]]
+        if left:
+            self._tell("other members of the group still have unread records", _names(left))
+        return not left
+
     def _heard(self, code: str, text: str) -> None:
-        logs.event("the Kafka client reports", logging.WARNING, code=code, cause=text)
+        self._tell("the Kafka client reports", text, code)
+
+    def _tell(self, message: str, cause: str, code: str | None = None) -> None:
+        """Warn of something that lasts: not again and again."""
+        now = time.monotonic()
+        name = f"{message} {code}"
+        if now - self._told.get(name, float("-inf")) < SAME_AGAIN:
+            return
+        self._told[name] = now
+        more = {} if code is None else {"code": code}
+        logs.event(message, logging.WARNING, **more, cause=cause)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         if self._stop:
             os._exit(128 + number)
         self._stop = True
+        self._stop_by = time.monotonic() + STOP_WITHIN
 
 
 def _names(partitions: list[Partition]) -> str:
     return ", ".join(f"{topic}[{number}]" for topic, number in sorted(partitions))
+
+
+def _because(what: str, code: str, text: str) -> str:
+    return f"{what}: {explain(code, text)}\nlook at the whole with: streamgauge check"
 
 
 def run(settings: Settings, *, drain: bool = False) -> int:
@@ -381,8 +452,11 @@ def run(settings: Settings, *, drain: bool = False) -> int:
     """
     logs.start()
     admin = Admin(settings.kafka, timeout=ASK_WITHIN)
-    states = topics.create(admin, settings) if settings.topics.create else []
-    states = states or topics.verify(admin, settings)
+    look = topics.create if settings.topics.create else topics.verify
+    try:
+        states = look(admin, settings)
+    except KafkaProblem as problem:  # the client's last word says why
+        raise KafkaProblem(*(admin.last_error() or (problem.code, problem.text))) from None
     for state in states:
         if state.state in {"made", "differs"}:
             logs.event(f"topic {state.name}: {state.text}")

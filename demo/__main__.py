@@ -17,7 +17,8 @@ from confluent_kafka.admin import AdminClient
 
 from alerts.events import Event, Opened, Resolved, from_message
 from alerts.tail import render
-from consumer.kafka import Admin, PartitionError, Scan, embedded_broker
+from consumer.kafka import Admin, Scan, embedded_broker
+from consumer.kafka_failures import PartitionError
 
 from . import flights
 from .feed import feed

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from . import profile as profiles
 from . import varint
 from .categories import LONGEST, MINIMUM_VALUES, TOP, Categories
-from .histogram import CAP, COARSEST, FINEST, Histograms
+from .histogram import CAP, COARSEST, FINEST, LAST_LEVEL, Histograms
 from .numbers import Numbers
 from .profile import KINDS, Profile
 from .table import FloatArray, IntArray
@@ -228,7 +228,7 @@ def _numbers(reader: _Reader, names: tuple[str, ...], raw: bytes) -> Numbers:
 
 def _histograms(reader: _Reader, features: int) -> Histograms:
     span = COARSEST - FINEST
-    folded = (reader.take(features, span) + FINEST).astype(np.int16)
+    folded = (reader.take(features, LAST_LEVEL - FINEST) + FINEST).astype(np.int16)
     layers = reader.take(features, span + 1)
     some = int(layers.sum())
     scale = reader.take(some, span) + FINEST

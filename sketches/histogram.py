@@ -4,11 +4,17 @@ A bin is ``[k * 2**s, (k + 1) * 2**s)`` for a scale ``s`` and an index ``k``. Bi
 scales nest and stay side by side, so adding two histograms adds counts: exact, in any order, with
 nothing agreed on beforehand. ``sketches.layers`` decides how fine the bins of a chunk are.
 
-A feature keeps at most ``CAP`` bins. Over it, bins finer than a scale ``t`` become the bins of
-scale ``t`` that hold them, for the smallest ``t`` that suffices, and ``t`` is remembered as
-``folded``. ``t`` follows from the union of all bins ever added alone, so adding histograms is
-associative and commutative to the last bit above the cap too. What is lost is only resolution:
-every value stays in a bin no wider than the larger of its first bin and ``2**folded``.
+A feature keeps at most ``CAP`` bins. Over it, all its bins are coarsened to the first level that
+suffices, and the level is remembered as ``folded``:
+
+- level j up to ``COARSEST``: a bin finer than scale j becomes the bin of scale j that holds it, or
+  one of a finer scale that is still 1/32 to 1/64 as wide as it is far from 0;
+- the levels after that: any bin becomes one at least so wide as the level says.
+
+A level's bins follow from those of any level before, so the level that suffices follows from the
+union of all bins ever added, and adding up stays associative and commutative to the last bit above
+the cap too. Only resolution is lost. Up to level ``COARSEST`` a value stays in its first bin, or in
+one no wider than both ``2**folded`` and 1/32 of its distance from 0.
 
 Source: the rule is this project's own; bins whose widths are powers of two, so that they merge
 exactly, are the idea of exponential histograms (OpenTelemetry metrics data model).
@@ -29,6 +35,8 @@ ScaleArray = NDArray[np.int16]
 CAP = 4096  # bins of one feature
 FINEST = -1074  # exponent of the smallest subnormal: no finer bin tells floats apart
 COARSEST = 1023  # a bin of this scale holds all floats of one sign
+LAST_LEVEL = COARSEST + 1 + COARSEST - FINEST  # two bins are left
+_BITS = 6  # of an index of a bin that is 1/32 to 1/64 as wide as it is far from 0
 _LARGEST = np.finfo(np.float64).max
 _SCALES = 4096  # a power of two over all scales, to number (feature, scale)
 _PACKED = 46  # bits of a sort key left to the index when features and scales take the others
@@ -43,7 +51,7 @@ class Histograms:
         scale: Shape (B,), s of each bin; ascending within a feature.
         index: Shape (B,), k of each bin; ascending within a scale; at most 2**53 in size.
         count: Shape (B,), positive.
-        folded: Shape (F,), no bin is finer than this scale; ``FINEST``: none was folded.
+        folded: Shape (F,), the level to which bins were coarsened; ``FINEST``: none was.
     """
 
     starts: IntArray
@@ -63,7 +71,7 @@ class Histograms:
 
     def totals(self) -> IntArray:
         """Values of each feature, shape (F,)."""
-        before: IntArray = np.concatenate([[0], np.cumsum(self.count)])
+        before = _starts(self.count)
         return before[self.starts[1:]] - before[self.starts[:-1]]
 
     def middles(self) -> FloatArray:
@@ -80,7 +88,7 @@ class Histograms:
         if not self.features:
             return empty(len(places))
         sizes = np.where(known, np.diff(self.starts)[at], 0)
-        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        starts = _starts(sizes)
         bins = np.repeat(self.starts[at] - starts[:-1], sizes) + np.arange(starts[-1])
         folded = np.where(known, self.folded[at], FINEST).astype(np.int16)
         return Histograms(starts, self.scale[bins], self.index[bins], self.count[bins], folded)
@@ -134,7 +142,7 @@ def merge(
     for each, place in zip(histograms, columns, strict=True):
         folded[place] = np.maximum(folded[place], each.folded)
     if (folded > FINEST).any():
-        scale, index = _widened(scale, index, folded[owner].astype(np.int64))
+        scale, index = _coarsened(scale, index, folded[owner].astype(np.int64))
     return _capped(features, _added(owner, scale, index, count), folded)
 
 
@@ -142,7 +150,7 @@ def beside(parts: Sequence[Histograms]) -> Histograms:
     """Histograms of different features as one."""
     sizes = np.concatenate([np.diff(part.starts) for part in parts])
     return Histograms(
-        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        _starts(sizes),
         np.concatenate([part.scale for part in parts]),
         np.concatenate([part.index for part in parts]),
         np.concatenate([part.count for part in parts]),
@@ -161,6 +169,13 @@ def widened(histograms: Histograms, scale: IntArray) -> Histograms:
 _Bins = tuple[IntArray, IntArray, IntArray, IntArray]
 
 
+def _starts(sizes: IntArray) -> IntArray:
+    """Where stretches of these sizes begin, and the end of the last."""
+    starts = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    return starts
+
+
 def _unfolded(features: int) -> ScaleArray:
     return np.full(features, FINEST, dtype=np.int16)
 
@@ -172,9 +187,7 @@ def _added(owner: IntArray, scale: IntArray, index: IntArray, count: IntArray) -
     layer = owner * _SCALES + (scale + _SCALES // 2)
     if _ascending(layer, index):
         return owner, scale, index, count
-    order = np.argsort(layer, kind="stable")
-    if not _ascending(layer[order], index[order]):
-        order = _order(layer, index)
+    order = _order(layer, index)
     layer, index = layer[order], index[order]
     new = np.ones(len(layer), dtype=bool)
     new[1:] = (layer[1:] != layer[:-1]) | (index[1:] != index[:-1])
@@ -195,40 +208,53 @@ def _order(layer: IntArray, index: IntArray) -> NDArray[np.intp]:
     if fits and -half <= int(index.min()) and int(index.max()) < half:
         # What is added up is in order, part by part, and that is where a stable sort is fast.
         return np.argsort((layer << _PACKED) + (index + half), kind="stable")
+    order = np.argsort(layer, kind="stable")
+    if _ascending(layer[order], index[order]):
+        return order
     return np.lexsort((index, layer))
 
 
 def _capped(features: int, bins: _Bins, folded: ScaleArray) -> Histograms:
-    """Fold every feature over the cap."""
+    """Coarsen every feature over the cap."""
     owner, scale, index, count = bins
     sizes = np.bincount(owner, minlength=features)
-    over = np.flatnonzero(sizes > CAP)
+    over = (sizes > CAP).nonzero()[0]
     if len(over):
-        starts = np.concatenate([[0], np.cumsum(sizes)])
+        starts = _starts(sizes)
         least = np.full(features, FINEST, dtype=np.int64)
         for feature in over.tolist():
             mine = slice(starts[feature], starts[feature + 1])
-            least[feature] = folded[feature] = _fold_to(scale[mine], index[mine])
-        scale, index = _widened(scale, index, least[owner])
+            least[feature] = folded[feature] = _level(scale[mine], index[mine])
+        scale, index = _coarsened(scale, index, least[owner])
         owner, scale, index, count = _added(owner, scale, index, count)
         sizes = np.bincount(owner, minlength=features)
-    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    starts = _starts(sizes)
     return Histograms(starts, scale.astype(np.int16), index, count, folded)
 
 
-def _fold_to(scale: IntArray, index: IntArray) -> int:
-    """The smallest scale so that no more than ``CAP`` bins of one feature remain.
+def _level(scale: IntArray, index: IntArray) -> int:
+    """The first level at which no more than ``CAP`` bins of one feature remain.
 
-    Folding to a scale is a function of the bins folded to any finer one, so the number of bins
-    falls as the scale rises, and bisection finds the border.
+    The number of bins falls from level to level, so bisection finds it.
     """
-    low, high = int(scale[0]), COARSEST  # too fine, coarse enough
+    low, high = FINEST, LAST_LEVEL  # too fine, coarse enough
     none = np.zeros_like(scale)
     while high - low > 1:
         middle = (low + high) // 2
-        held = _added(none, *_widened(scale, index, np.int64(middle)), none)[0]
+        held = _added(none, *_coarsened(scale, index, np.int64(middle)), none)[0]
         low, high = (low, middle) if len(held) <= CAP else (middle, high)
     return high
+
+
+def _coarsened(
+    scale: IntArray, index: IntArray, level: IntArray | np.int64
+) -> tuple[IntArray, IntArray]:
+    """The bins of a level."""
+    # Of a negative k, ~k: both sides of 0 alike, and shifting right takes one bit off either way.
+    bits = np.frexp(np.where(index < 0, ~index, index).astype(np.float64))[1]
+    relative = scale + np.maximum(0, bits - _BITS)
+    wider = np.maximum(scale, np.minimum(level, relative))
+    return _widened(scale, index, np.maximum(wider, level - (COARSEST + 1) + FINEST))
 
 
 def _widened(

@@ -103,16 +103,15 @@ def _sorted_runs(groups: Groups, *, refine: bool) -> tuple[list[_Bins], Groups |
         values[known] = groups.values
     values.sort(axis=1)  # NaN last
     scale, centre, middle = _layers(values, counts, groups)
-    with np.errstate(invalid="ignore"):
-        index = _floored(values, scale[:, None])
-        near = np.abs(index - centre[:, None]) <= HALF
+    index = _floored(values, scale[:, None])
+    near = np.abs(index - centre[:, None]) <= HALF
     row = np.repeat(np.arange(len(counts)), counts)
     if known is not None:
         values, index, near = values[known], index[known], near[known]
     flat, position, close = values.ravel(), index.ravel(), near.ravel()
     layer = scale[row]
     if not close.all():
-        out = np.flatnonzero(~close)
+        out = (~close).nonzero()[0]
         layer[out], position[out] = _further(flat[out], middle[row[out]], layer[out])
     bins, finer = _runs(flat, row, layer, position, groups, refine=refine)
     return [bins], finer
@@ -175,12 +174,11 @@ def _layers(
     """Scale, index of the median's bin and median of each group's central layer."""
     row = np.arange(len(taken))
     middle = sample[row, taken // 2]
-    with np.errstate(over="ignore"):
-        width = sample[row, 3 * taken // 4] - sample[row, taken // 4]
-        np.minimum(width, _LARGEST, out=width)
-        level = np.flatnonzero(width <= 0)
-        if len(level):
-            width[level] = _off_median(sample[level], middle[level])
+    width = sample[row, 3 * taken // 4] - sample[row, taken // 4]
+    np.minimum(width, _LARGEST, out=width)
+    level = (width <= 0).nonzero()[0]
+    if len(level):
+        width[level] = _off_median(sample[level], middle[level])
     top = np.maximum(np.abs(groups.low), np.abs(groups.high))
     # frexp's exponent e has 2**(e-1) <= x < 2**e, so floor(log2(x)) = e - 1; of an integer x it is
     # the number of bits.
@@ -219,16 +217,13 @@ def _further(
     values: FloatArray, middle: FloatArray, scale: IntArray
 ) -> tuple[IntArray, FloatArray]:
     """Scales and indexes of values outside the central layers."""
-    with np.errstate(over="ignore"):
-        distance = np.minimum(np.abs(values - middle), _LARGEST)
+    distance = np.minimum(np.abs(values - middle), _LARGEST)
     reach = np.frexp(distance)[1] - scale - 10  # 2**9 = HALF bins of the central layer: 0
-    layer = scale + 4 * ((reach >> 2) + 1)
+    layer = scale + 4 * ((np.maximum(reach, 0) >> 2) + 1)
     return layer, _floored(values, layer)
 
 
-def _places(
-    groups: Groups, scale: IntArray, centre: FloatArray, out: FloatArray
-) -> FloatArray:
+def _places(groups: Groups, scale: IntArray, centre: FloatArray, out: FloatArray) -> FloatArray:
     """Bins from each value's to its group's median's, flat, in ``out``."""
     sizes = groups.sizes
     if (sizes == sizes[0]).all():
@@ -292,8 +287,8 @@ def _runs(
     new[1:] = position[1:] != position[:-1]
     new[1:] |= layer[1:] != layer[:-1]
     new[1:] |= row[1:] != row[:-1]
-    first = np.flatnonzero(new)
-    held = np.diff(first, append=len(values))
+    first = new.nonzero()[0]
+    held = np.append(first[1:], len(values)) - first
     row = row[first]
     bins = _Bins(groups.owner[row], layer[first], position[first].astype(np.int64), held)
     heavy = held > np.maximum(8, groups.sizes // 16)[row]

@@ -264,8 +264,8 @@ def redact(profile: Profile, min_records: int) -> Profile:
     """What is told of so few records that a statistic could be about one of them.
 
     With ``min_records`` or more, everything. With fewer, the counts, and of numbers the bins,
-    widened to an eighth of the largest value's size or more, with the mean and m2 of those; of texts how
-    many there are, none by name.
+    widened to an eighth of the largest value's size or more, with the mean and m2 of those; of
+    texts how many there are, none by name.
     """
     if profile.records >= min_records or not profile.names:
         return profile

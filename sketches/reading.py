@@ -60,8 +60,8 @@ def _filled(edges: FloatArray, scale: IntArray, index: IntArray) -> FloatArray:
         part *= np.ldexp(1.0, half - scale)[:, None]
     part -= index[:, None]
     np.maximum(part, 0.0, out=part)
-    np.minimum(part, 1.0, out=part)
-    return part
+    filled: FloatArray = np.minimum(part, 1.0)
+    return filled
 
 
 def quantiles(bins: Histograms, shares: Sequence[float] | FloatArray) -> FloatArray:

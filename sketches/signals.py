@@ -1,7 +1,8 @@
 """Signals: the numbers per block that are tested, each in the unit in which its effect is told.
 
 - ``location``: clipped mean, in standard deviations of the reference, from its centre;
-- ``spread``: logarithm of the clipped standard deviation over that of the reference;
+- ``spread``: logarithm of the clipped standard deviation over that of the reference, drawn to 0
+  where a block is too small to know it;
 - ``missing``: share of the records in which the feature is absent or null;
 - ``unseen``: share of the values present that the reference never saw (a category, a kind);
 - ``distance``: Jensen-Shannon distance of the category shares (base 2, so 0 to 1), less what chance
@@ -198,6 +199,10 @@ def _moments(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatA
     known = np.maximum(count, 1)
     mean = first / known
     variance = np.maximum(second / known - mean * mean, 0.0) * known / np.maximum(known - 1, 1)
+    # To know a variance takes about kurtosis - 1 records, so that many of the reference are added:
+    # a few records of a rare flag may have none set, which leaves the logarithm of almost nothing.
+    prior = np.maximum(reference.kurtosis - 1, 0.0)
+    variance = (known * variance + prior) / (known + prior)
     location = np.where(count > 0, np.clip(mean, -_FARTHEST, _FARTHEST), np.nan)
     ratio = np.clip(np.sqrt(variance), _SMALLEST, _FARTHEST)
     spread = np.where(count >= _LEAST_SPREAD, np.log(ratio), np.nan)

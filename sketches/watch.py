@@ -283,9 +283,9 @@ class Watch:
     def _is_back(self, signal: int, changed: Changed, means: Means, gates: Gates) -> bool:
         """Near the level for long enough, and by enough records to tell that from chance.
 
-        Near: within half of what a change must be. Enough: the mean's own noise, which for a share
-        is that of the share it had gone to, is a third of that; but never more than four times
-        ``QUIET``.
+        Near: within half of what a change must be. Enough: had the change gone on, a mean so much
+        nearer would be three standard deviations of its own noise (of a share, that of the share it
+        had gone to) away; but never more than four times ``QUIET``.
         """
         since = self.block - changed.told
         upto = min(len(means.shift), 4 * self._quiet)
@@ -298,7 +298,8 @@ class Watch:
             share = min(max(float(self.noise.level[signal]) + changed.effect, 0.0), 1.0)
             white = max(white, share * (1 - share))
         half = limits / 2
-        enough = 3 * np.sqrt(white / np.maximum(means.sample, 1)) <= half
+        nearer = abs(changed.effect) - np.sign(changed.effect) * means.shift
+        enough = nearer >= 3 * np.sqrt(white / np.maximum(means.sample, 1))
         at = self._quiet - 1
         while at < upto - 1 and not enough[at]:
             at += 1

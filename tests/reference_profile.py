@@ -61,16 +61,28 @@ def floored(x: float, scale: int) -> int:
 
 
 def folded(bins: Bins, cap: int = 4096) -> tuple[Bins, int]:
-    """The finest scale up by one, until the cap holds."""
-    least = -1074
+    """One level after the other, until the cap holds."""
+    if len(bins) <= cap:
+        return bins, -1074
+    level = min(scale for scale, _ in bins)  # coarser than any bin before it
     while len(bins) > cap:
-        least = min(scale for scale, _ in bins) + 1
+        level += 1
         out: Bins = Counter()
-        for (scale, index), n in bins.items():
-            wider = max(scale, least)
-            out[wider, index // 2 ** (wider - scale)] += n
+        for place, n in bins.items():
+            wider = place
+            while finer(*wider, level):
+                wider = wider[0] + 1, wider[1] // 2
+            out[wider] += n
         bins = out
-    return bins, least
+    return bins, level
+
+
+def finer(scale: int, index: int, level: int) -> bool:
+    """The bin is too fine for a level."""
+    if level > 1023 and scale < level - 1024 - 1074:
+        return True
+    far = index if index >= 0 else -index - 1  # whole bins between 0 and this one
+    return scale < level and far >= 64
 
 
 def moments(values: Sequence[float]) -> tuple[Fraction, Fraction]:

@@ -11,17 +11,10 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from consumer.batch import RawBatch
-from consumer.kafka import (
-    Admin,
-    KafkaFailure,
-    Partition,
-    PartitionError,
-    Reader,
-    Scan,
-    TopicSpec,
-    Writer,
-)
+from consumer.kafka import Admin, Partition, Reader, Scan, Writer
+from consumer.kafka_failures import KafkaFailure, PartitionError
 from consumer.scan import read_range
+from consumer.topics import TopicSpec
 from tests.kafka_broker import Kafka, free_ports
 from tests.waiting import wait_until
 

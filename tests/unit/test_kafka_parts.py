@@ -10,9 +10,9 @@ import pytest
 from confluent_kafka import KafkaError, Message
 
 from consumer.batch import RawBatch
-from consumer.kafka import Admin, KafkaFailure, Reader, Scan, Writer, embedded_broker
+from consumer.kafka import Admin, Reader, Scan, Writer, embedded_broker
 from consumer.kafka_batches import cut, to_items
-from consumer.kafka_failures import Ear, PartitionError, kind_of
+from consumer.kafka_failures import Ear, KafkaFailure, PartitionError, kind_of
 from consumer.scan import read_range
 from tests.waiting import wait_until
 

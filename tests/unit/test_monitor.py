@@ -149,6 +149,19 @@ def test_a_change_is_told_once_and_its_end_too() -> None:
     assert 2 <= over[0] - (FROM + 80) <= 13
 
 
+@pytest.mark.parametrize("alter", [nulls(0.05), newcomer, errors])
+def test_a_share_that_is_back_is_told_within_an_hour(
+    alter: Callable[[Records, np.random.Generator], None],
+) -> None:
+    _, reports = watch(windows({"x": normal}, FROM + 60, alter=since(alter, FROM + 40)))
+    assert changes(reports)
+    over = [at for at, report in enumerate(reports) if report.recovered]
+    assert over
+    assert over[0] >= FROM + 40
+    assert over[-1] <= FROM + 40 + 6
+    assert not reports[-1].active
+
+
 def test_a_change_that_doubles_is_told_again() -> None:
     def alter(number: int, held: Records, random: np.random.Generator) -> None:
         held.numbers["x"] += 0.5 * (number >= FROM) + 1.0 * (number >= FROM + 30)

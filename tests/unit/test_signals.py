@@ -55,6 +55,13 @@ def test_spread_is_the_logarithm_of_a_ratio() -> None:
     assert native(REFERENCE, "x", "spread", math.log(1.5)) == pytest.approx(30, rel=0.05)
 
 
+def test_a_block_without_any_rare_value_says_little_about_the_spread() -> None:
+    rare = read(profile((np.arange(5000) % 100 == 0).astype(np.float64)))
+    assert -0.7 < value(rare, profile(np.zeros(150)), "x", "spread") < 0.0
+    assert value(rare, profile(np.zeros(8000)), "x", "spread") < -1.5
+    assert value(REFERENCE, profile(np.full(150, 100.0)), "x", "spread") < -1.5
+
+
 def test_outliers_are_clipped() -> None:
     x = RANDOM.normal(100, 20, size=1000)
     x[:3] = [1e300, -1e300, 1e9]
