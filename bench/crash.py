@@ -37,11 +37,12 @@ APP = "crash"
 PARTITIONS = 4
 PACE = 400  # records each tenth of a second
 LOAD = Load(
-    records=60_000,
+    records=80_000,
     features=10,
     models=3,
-    per_second=500.0,
-    shift_at=0.6,
+    per_second=20.0,
+    shift_at=0.3,
+    shift_until=0.4,
     broken_every=977,
     late_every=331,
 )
@@ -50,8 +51,8 @@ BETWEEN = ("after_profiles", "before_commit")  # published, not committed
 POINTS = (*BETWEEN, *BETWEEN, *BETWEEN, "after_feed", "after_commit")
 CONFIG = """\
 app = "crash"
-learn_for = "60s"
-learn_records = 5000
+learn_for = "10min"
+learn_records = 3000
 
 [kafka]
 "bootstrap.servers" = "{bootstrap}"
@@ -64,8 +65,7 @@ profile_partitions = 4
 
 [inputs.crash]
 topics = ["crash-predictions"]
-window = "1s"
-lateness = "2s"
+window = "10s"
 idle_after = "5min"
 """
 
@@ -147,9 +147,10 @@ def main() -> int:
             verdict = "equal" if same else f"DIFFERENT, log:\n{log.read_text()[-4000:]}"
             _say(f"seed {seed}: {told}; {time.monotonic() - begun:.0f} s; {verdict}")
     between = sum(kills[name] for name in BETWEEN)
+    deaths = sum(kills.values()) - kills["SIGTERM"]
     _say(
-        f"{options.runs} runs, {sum(kills.values())} kills and stops "
-        f"({between} between publish and commit): {different} differ"
+        f"{options.runs} runs, {deaths} kills ({between} between publish and commit), "
+        f"{kills['SIGTERM']} SIGTERM: {different} differ"
     )
     return 1 if different else 0
 
@@ -203,7 +204,7 @@ def _killed(run: Run, rng: random.Random) -> None:
 def _pair(run: Run, rng: random.Random) -> None:
     """Two workers join and leave."""
     alive = [run.start()]
-    for _ in range(rng.randint(3, 5)):
+    for _ in range(rng.randint(4, 6)):
         time.sleep(rng.uniform(2.0, 4.0))
         if len(alive) < 2:
             point = rng.choice(BETWEEN)

@@ -22,6 +22,7 @@ class Load:
         models: Models, taking turns.
         per_second: Records per second of event time, over all models.
         shift_at: Share of the log after which the first feature of every model is 1 sd higher.
+        shift_until: Share after which it is as before.
         broken_every: Every so many records one is not JSON; 0: never.
         late_every: Every so many records one is 30 s late; 0: never.
         seed: Of the random generator.
@@ -32,6 +33,7 @@ class Load:
     models: int = 1
     per_second: float = 1000.0
     shift_at: float = 1.0
+    shift_until: float = 1.0
     broken_every: int = 0
     late_every: int = 0
     seed: int = 0
@@ -47,7 +49,7 @@ def generate(load: Load) -> Iterator[tuple[int, bytes]]:
     for first in range(0, load.records, block):
         count = min(block, load.records - first)
         values = rng.standard_normal((count, numbers)) * 10.0 + 100.0
-        if first >= load.shift_at * load.records:
+        if load.shift_at <= first / load.records < load.shift_until:
             values[:, 0] += 10.0
         values = np.round(values, 4)
         places = rng.integers(0, len(CITIES), (count, texts))

@@ -244,7 +244,7 @@ class InputPartition:
     def behind(self) -> int | None:
         """Latest event time if others should wait for it; None: it is silent or knows none."""
         silent = self._quiet.told in (idleness.Activity.IDLE, idleness.Activity.STALLED)
-        return None if silent else self._profiler.newest
+        return None if silent or self.drained else self._profiler.newest
 
     def ahead_of(self, slowest: int | None) -> bool:
         """Whether it is so far ahead that it should wait."""

@@ -39,6 +39,10 @@ CHECKPOINT_EVERY = 0.2  # seconds
 SNAPSHOT_EVERY = 60.0
 STOP_WITHIN = 8.0  # seconds a last checkpoint may take after SIGTERM
 BACK_OFF = 1.0
+REMEDY = (
+    "make them with: streamgauge topics create\n"
+    "if they exist, this user may not see them: streamgauge check tells which permissions lack"
+)
 ASK_WITHIN = 5.0  # seconds for the answer to a question
 SAME_AGAIN = 30.0  # seconds until the same trouble is told once more
 
@@ -385,14 +389,18 @@ class Worker:
         ends = self._admin.offsets(dict.fromkeys(places, "latest"))
         for place, part in self._inputs.items():
             part.reached(self._reader.position(*place) or 0)
-            if part.position < ends[place]:
-                return False
+        unread = [part for p, part in self._inputs.items() if part.position < ends[p]]
+        if not all(part.paused for part in unread):
+            return False
+        # Those that are paused wait for the others, which have nothing more to say.
         for part in self._inputs.values():
-            if not part.drained:
+            if not part.drained and part not in unread:
                 decision = part.drain()
                 if decision is not None and not self._decided(part, decision):
                     part.drained = False
                     return False
+        if unread:
+            return False
         self._checkpoint(STOP_WITHIN)
         ends = self._admin.offsets(dict.fromkeys(places, "latest"))
         return all(
@@ -463,6 +471,6 @@ def run(settings: Settings, *, drain: bool = False) -> int:
     grave = [f"{state.name}: {state.text}" for state in states if state.grave]
     if grave:
         missing = any(state.state == "missing" for state in states)
-        remedy = ["make them with: streamgauge topics create"] if missing else []
+        remedy = [REMEDY] if missing else []
         raise Stopped("\n".join(grave + remedy))
     return Worker(settings, drain=drain).run()

@@ -168,7 +168,11 @@ class App:
 
     @staticmethod
     def _flags(overrides: Mapping[str, Setting]) -> list[str]:
-        return [f"{name}={str(value).lower()}" for name, value in overrides.items()]
+        plain = {True: "true", False: "false"}
+        return [
+            f"{name}={plain[value] if isinstance(value, bool) else value}"
+            for name, value in overrides.items()
+        ]
 
     def command(
         self, *words: str, failpoint: str = "", also: Mapping[str, Setting] | None = None
@@ -258,6 +262,13 @@ class App:
             name = orjson.loads(value)["id"]
             assert found.setdefault(name, value) == value, f"{name} was published twice, otherwise"
         return found
+
+    def replayed(self) -> dict[str, bytes]:
+        """What ``streamgauge replay`` makes of the whole topic under this app's name."""
+        out = self.folder / "replayed.jsonl"
+        worker = self.command("replay", f"topic:{self.topic}", "--out", str(out), "--quiet")
+        assert worker.ended(60) == 0, worker.text
+        return {orjson.loads(line)["id"]: line for line in out.read_bytes().splitlines()}
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         """Alert events of one type."""

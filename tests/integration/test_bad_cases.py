@@ -84,6 +84,7 @@ def test_internal_topics_are_missing(app: App) -> None:
         f"{app.name}-state: does not exist",
         f"{app.name}-rejects: does not exist",
         "make them with: streamgauge topics create",
+        "if they exist, this user may not see them: streamgauge check tells which permissions lack",
     ]
     refused(app, "topics", "create", status=0)
     app.feed(steady(100))
@@ -210,6 +211,22 @@ def test_a_partition_is_idle_and_back_and_idle_again(app: App) -> None:
     assert worker.stop() == 0
 
 
+@pytest.mark.parametrize("flag", ["--drain", ""])
+def test_a_partition_far_ahead_waits_and_is_let_go(app: App, flag: str) -> None:
+    app.make_topic(2)
+    app.feed(steady(50))
+    for hour in range(1, 4):
+        app.feed(steady(20_000, partition=1, start=hour * 3600, per_second=400))
+    worker = app.run(*[flag] if flag else [], also={} if flag else QUICK)
+    if flag:
+        assert worker.ended(30) == 0
+    else:
+        worker.says("partition is idle", times=2)
+        assert worker.stop() == 0
+        app.drain()
+    assert app.counted() == {0: 50, 1: 60_000}
+
+
 def test_a_partition_that_stalls_is_not_waited_for(app: App) -> None:
     app.make_topic(2)
     writer = Producer({"bootstrap.servers": app.bootstrap, "transactional.id": app.name})
@@ -235,14 +252,15 @@ def test_a_partition_that_stalls_is_not_waited_for(app: App) -> None:
 
 def test_a_model_appears_vanishes_and_returns(app: App) -> None:
     app.make_topic(1)
-    always = steady(1200, per_second=10)
-    other = steady(100, per_second=10, start=10) + steady(100, per_second=10, start=90)
+    app.overrides["inputs.one.window"] = "10s"
+    always = steady(1000, per_second=1)
+    other = steady(100, per_second=1) + steady(100, per_second=1, start=900)
     other = [(0, when, (value or b"").replace(b'"m"', b'"other"')) for _, when, value in other]
     app.feed(sorted(always + other, key=lambda one: one[1]))
     app.drain()
-    told = [event["model"] for event in app.of_type("no_data")]
-    assert told == ["other"]
-    assert app.counted() == {0: 1400}
+    assert [event["model"] for event in app.of_type("no_data")] == ["other"]
+    assert [event["model"] for event in app.of_type("resolved")] == ["other"]
+    assert app.counted() == {0: 1200}
 
 
 # --- brokers and signals ------------------------------------------------------------------------
@@ -256,7 +274,7 @@ def test_a_broker_dies_and_comes_back(
         records = list(generate(Load(records=12_000, features=3, per_second=200.0, shift_at=0.6)))
         half = len(records) // 2
         app.feed((n % 2, *one) for n, one in enumerate(records[:half]))
-        worker = app.run(also={"inputs.one.idle_after": "1s"})
+        worker = app.run()
         worker.says("partition is active", times=2)
         kafka_cluster.kill(1)
         gone = time.monotonic()
@@ -264,14 +282,14 @@ def test_a_broker_dies_and_comes_back(
         wait_until(lambda: time.monotonic() - gone > 10, 20, "the broker is away for 10 s")
         kafka_cluster.restart(1)
         app.feed((n % 2, *one) for n, one in enumerate(records[half:], start=half))
-        wait_until(lambda: sum(app.counted().values()) == len(records), 40, "all counted", 0.5)
+        wait_until(lambda: app.of_type("opened"), 40, "the shift is seen", 0.5)
         warnings = [line for line in worker.text.splitlines() if '"WARNING"' in line]
         assert len(warnings) <= 12, worker.text
         assert worker.alive
         assert worker.stop() == 0
         app.drain()
         assert app.counted() == {0: 6_000, 1: 6_000}
-        assert [event["model"] for event in app.of_type("opened")] == ["model-0"]
+        assert app.alerts() == app.replayed()
 
         # Nobody answers any more: the first SIGTERM tries to commit, the second does not wait.
         app.feed(steady(50, start=100))
@@ -284,7 +302,8 @@ def test_a_broker_dies_and_comes_back(
             one.send(signal.SIGTERM)
         hasty.says("stopping")
         hasty.send(signal.SIGTERM)
-        assert hasty.ended(2) == 128 + signal.SIGTERM
+        # By our handler, or by the system's if all was done but for the interpreter's own end.
+        assert hasty.ended(2) in (128 + signal.SIGTERM, -signal.SIGTERM)
         assert patient.ended(10) == 0, patient.text
         assert "Traceback" not in patient.text + hasty.text
 

@@ -63,14 +63,6 @@ def other(calm: Calm, app_name: str, tmp_path: Path) -> Iterator[App]:
         yield app
 
 
-def replayed(app: App) -> dict[str, bytes]:
-    """What ``streamgauge replay`` makes of the whole topic under the app's name."""
-    out = app.folder / "replayed.jsonl"
-    worker = app.command("replay", f"topic:{app.topic}", "--out", str(out), "--quiet")
-    assert worker.ended(60) == 0, worker.text
-    return {orjson.loads(line)["id"]: line for line in out.read_bytes().splitlines()}
-
-
 def without_ids(alerts: dict[str, bytes]) -> list[dict[str, Any]]:
     events = [orjson.loads(value) for value in alerts.values()]
     for event in events:
@@ -94,7 +86,7 @@ def test_every_record_counts_once(calm: Calm) -> None:
 
 
 def test_live_equals_replay_byte_for_byte(calm: Calm) -> None:
-    assert replayed(calm.app) == calm.alerts
+    assert calm.app.replayed() == calm.alerts
 
 
 def test_a_second_group_is_independent(calm: Calm, other: App) -> None:
@@ -140,4 +132,4 @@ def test_workers_that_join_and_leave_change_nothing(calm: Calm, other: App) -> N
     assert other.counted() == dict(calm.produced)
     alerts = other.alerts()
     assert without_ids(alerts) == without_ids(calm.alerts)
-    assert alerts == replayed(other)
+    assert alerts == other.replayed()
