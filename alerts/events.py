@@ -264,7 +264,7 @@ class DataLoss(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
             "offsets: deleted before they were read. gap: windows whose watermark never came. "
             "profiles: fewer profiles than said, or others. conflict: two workers closed the same "
             "windows at different offsets. rewound: offsets went back. memory: too many profiles "
-            "waited. unreadable: profiles of another release. More may come."
+            "waited. unreadable: profiles of a newer release, or damaged. More may come."
         ),
     ]
     start: Annotated[

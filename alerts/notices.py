@@ -254,7 +254,9 @@ _LOSSES: Final = {
     ),
     "unreadable": (
         "profiles of a window cannot be read by this release",
-        "Upgrade this worker, or find out what wrote them.",
+        "Its other profiles have been judged. A newer worker writes such profiles: upgrade this "
+        "one, or find out what else writes into the profiles log; the records themselves can be "
+        "replayed while the topic holds them.",
     ),
     "memory": (
         "too many profiles waited for their watermark and were let go",

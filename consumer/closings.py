@@ -21,9 +21,8 @@ from consumer.log import (
     log_key,
     log_partition,
 )
-from sketches import numbers
 from sketches.codec import encode
-from sketches.profile import Profile
+from sketches.profile import Profile, redact
 
 State = Literal["active", "idle", "stalled"]
 
@@ -154,7 +153,7 @@ def log_records(
         state: Of the partition as it is published.
         as_of: Wall time of an idle or stalled mark, microseconds; None when active.
         lost: Ranges never read, not told before.
-        min_records_shown: Profiles of fewer records are stripped to their counts.
+        min_records_shown: Of profiles of fewer records only counts and coarse bins are told.
 
     Returns:
         (partition of the log, key, record), in order of publication.
@@ -251,10 +250,7 @@ def _to_all(
 def _profile_records(
     each: WindowProfile, place: Place, min_records_shown: int
 ) -> list[ProfileRecord]:
-    profile = each.profile
-    if 0 < profile.records < min_records_shown:
-        profile = replace(profile, numbers=numbers.none(), texts={})
-    payloads = encode(profile)
+    payloads = encode(redact(each.profile, min_records_shown))
     return [
         ProfileRecord(
             v=FORMAT_VERSION,

@@ -430,7 +430,7 @@ class Admin:
         return frozenset(one.name for one in found.authorized_operations or ())
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> dict[str, KafkaProblem | None]:
-        """Make topics; for each what went wrong."""
+        """Make topics and wait until the broker lists them; for each what went wrong."""
         outcome: dict[str, KafkaProblem | None] = {}
         for spec in specs:
             new = NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config))
@@ -439,6 +439,10 @@ class Admin:
                 outcome[spec.name] = None
             except KafkaFailure as failure:
                 outcome[spec.name] = failure
+        made = {name for name, failure in outcome.items() if failure is None}
+        end = time.monotonic() + self._timeout
+        while made - self.topics().keys() and time.monotonic() < end:
+            time.sleep(0.05)
         return outcome
 
     def offsets(self, moments: Mapping[Partition, Moment]) -> dict[Partition, int]:

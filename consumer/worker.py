@@ -11,6 +11,7 @@ A crash between any two repeats what was published with the same content, and lo
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -44,6 +45,7 @@ REMEDY = (
     "if they exist, this user may not see them: streamgauge check tells which permissions lack"
 )
 ASK_WITHIN = 5.0  # seconds for the answer to a question
+GC_THRESHOLD = 500_000  # container objects made and not freed between two looks for cycles
 SAME_AGAIN = 30.0  # seconds until the same trouble is told once more
 
 
@@ -339,7 +341,11 @@ class Worker:
                 # The log was cut below the position: begin again from the commit, which says so.
                 self._restart([place])
             return
-        if error.kind in {"denied", "refused"} or error.code.startswith("UNKNOWN_TOPIC"):
+        unknown = error.code.startswith("UNKNOWN_TOPIC")
+        if unknown and error.topic in self._admin.topics():
+            self._tell("not every broker knows the topic yet", error.text)
+            return
+        if error.kind in {"denied", "refused"} or unknown:
             what = f"topic {error.topic}" if error.topic else f"group {self._settings.group}"
             raise Stopped(_because(what, error.code, error.text))
         self._tell("reading is in trouble", error.text)
@@ -459,6 +465,10 @@ def run(settings: Settings, *, drain: bool = False) -> int:
         Stopped: It cannot work; the text says why and what to do.
     """
     logs.start()
+    # Batches of decoded records are many objects and no cycles: looking at each of them again and
+    # again costs more than decoding does.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
     admin = Admin(settings.kafka, timeout=ASK_WITHIN)
     look = topics.create if settings.topics.create else topics.verify
     try:

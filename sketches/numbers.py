@@ -41,10 +41,6 @@ class Numbers:
     zeros: IntArray
     histogram: Histograms
 
-    def variance(self) -> FloatArray:
-        """Mean squared deviation from the mean, shape (F,); NaN without a value."""
-        return self.m2 / np.where(self.count > 0, self.count, np.nan)
-
     def select(self, names: Sequence[str]) -> Numbers:
         """The features of these names in this order; one that is not here has no value."""
         if tuple(names) == self.names:

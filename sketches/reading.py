@@ -1,6 +1,8 @@
 """What can be read from layered histograms: shares, quantiles, clipped moments, edges.
 
-Everything here takes all features at once. Inside a bin, values count as spread evenly.
+Everything here takes all features at once. A share counts the values of a bin as spread evenly over
+it. Where one value must stand for a bin it is the middle, but 0 where the bin begins there: zero is
+the one value that is common by itself, and a chunk of few others has a wide bin for it.
 """
 
 from __future__ import annotations
@@ -16,25 +18,31 @@ from .table import FloatArray, IntArray
 _AT_ONCE = 2**20  # cells of the largest table in memory
 
 
-def share_below(bins: Histograms, edges: FloatArray) -> FloatArray:
+def share_below(numbers: Numbers, edges: FloatArray) -> FloatArray:
     """Share of each feature's values below each edge.
 
     Args:
-        bins: F features.
-        edges: Shape (F, E); NaN is no edge.
+        numbers: F features.
+        edges: Shape (F, E); infinite: all are below.
 
     Returns:
-        Shape (F, E); NaN for no edge and for a feature without values.
+        Shape (F, E); NaN for a feature without values.
     """
+    bins, totals = numbers.histogram, numbers.count
     below = np.full(edges.shape, np.nan)
-    totals = bins.totals()
+    near = np.zeros(bins.features, dtype=np.int64)  # values in bins that begin at 0
+    np.add.at(near, bins.owner()[bins.index == 0], bins.count[bins.index == 0])
+    zeros = np.minimum(numbers.zeros / np.maximum(near, 1), 1.0)
     for start, stop in _stretches(bins, edges.shape[1]):
         held = np.arange(start, stop)[totals[start:stop] > 0]
         if not len(held):
             continue
         mine = slice(bins.starts[start], bins.starts[stop])
-        owner = np.repeat(held, np.diff(bins.starts)[held])
-        part = _filled(edges[owner], bins.scale[mine].astype(np.int64), bins.index[mine])
+        owner, index = np.repeat(held, np.diff(bins.starts)[held]), bins.index[mine]
+        part = _filled(edges[owner], bins.scale[mine].astype(np.int64), index)
+        at = np.flatnonzero(index == 0)
+        zero = zeros[owner[at], None]
+        part[at] = zero * (edges[owner[at]] > 0) + (1 - zero) * part[at]
         part *= bins.count[mine, None]
         below[held] = np.add.reduceat(part, bins.starts[held] - bins.starts[start], axis=0)
     shares: FloatArray = below / np.maximum(totals, 1)[:, None]
@@ -65,7 +73,7 @@ def _filled(edges: FloatArray, scale: IntArray, index: IntArray) -> FloatArray:
 
 
 def quantiles(bins: Histograms, shares: Sequence[float] | FloatArray) -> FloatArray:
-    """The values below which the given shares lie: the inverse of ``share_below``.
+    """Quantiles of every feature, each the value that stands for its bin.
 
     Args:
         bins: F features.
@@ -74,74 +82,40 @@ def quantiles(bins: Histograms, shares: Sequence[float] | FloatArray) -> FloatAr
     Returns:
         Shape (F, Q); NaN for a feature without values.
     """
-    wanted = np.asarray(shares, dtype=np.float64)
-    borders, starts = _borders(bins)
-    low = np.repeat(starts[:-1, None], len(wanted), axis=1)
-    high = np.maximum(np.repeat(starts[1:, None] - 1, len(wanted), axis=1), low)
-    if not len(borders):
-        return np.full(low.shape, np.nan)
-    last = len(borders) - 1
-    for _ in range(int(np.diff(starts).max()).bit_length()):  # bisect for the border below
-        middle = (low + high + 1) // 2
-        under = share_below(bins, borders[np.minimum(middle, last)]) <= wanted
-        low, high = np.where(under, middle, low), np.where(under, high, np.maximum(middle - 1, low))
-    above = np.minimum(low + 1, np.maximum(starts[1:, None] - 1, low))
-    left, right = borders[np.minimum(low, last)], borders[np.minimum(above, last)]
-    from_share, to_share = share_below(bins, left), share_below(bins, right)
-    step = np.where(to_share > from_share, to_share - from_share, 1.0)
-    along = np.clip((wanted - from_share) / step, 0.0, 1.0)
-    return left * (1 - along) + right * along
-
-
-def _borders(bins: Histograms) -> tuple[FloatArray, IntArray]:
-    """All bin borders of each feature, ascending, and where each feature's begin."""
-    largest = np.finfo(np.float64).max
-    scale = bins.scale.astype(np.int64)
-    with np.errstate(over="ignore"):
-        ends = [np.ldexp((bins.index + side).astype(np.float64), scale) for side in (0, 1)]
-    borders = np.clip(np.concatenate(ends), -largest, largest)
-    owner = np.tile(bins.owner(), 2)
-    return borders[np.lexsort((borders, owner))], 2 * bins.starts
+    at = _quantile_bins(bins, np.asarray(shares, dtype=np.float64))
+    return _taken(_values(bins), at)
 
 
 def clipped_moments(
-    numbers: Numbers, low: FloatArray, high: FloatArray
-) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Moments of values clipped to limits.
-
-    Exact where no value is beyond a limit. Else from the middles of the bins, moved by as much as
-    the exact mean shows them to be off, but by no more than the bins within the limits allow.
+    bins: Histograms,
+    place: IntArray,
+    low: FloatArray,
+    high: FloatArray,
+    centre: FloatArray,
+    scale: FloatArray,
+) -> FloatArray:
+    """Count and the sums of x, x^2 and x^4 of clipped values, x = (value - centre) / scale.
 
     Args:
-        numbers: F features.
-        low: Shape (F,), lower limits, minus infinity for none.
-        high: Shape (F,), upper limits.
+        bins: Of P features.
+        place: Shape (P,), row of each in the other arguments; -1: not asked for.
+        low: Shape (F,).
+        high: Shape (F,).
+        centre: Shape (F,).
+        scale: Shape (F,), positive.
 
     Returns:
-        Values, mean, variance (divided by the number of values), shape (F,) each; NaN without
-        values.
+        Shape (4, F).
     """
-    bins = numbers.histogram
-    owner, middle = bins.owner(), bins.middles()
-    share = bins.count / np.maximum(numbers.count, 1)[owner]
-
-    def total(column: FloatArray) -> FloatArray:
-        return np.bincount(owner, column * share, bins.features).astype(np.float64)
-
-    held = np.clip(middle, low[owner], high[owner])
-    inside = held == middle
-    with np.errstate(over="ignore", invalid="ignore"):
-        slack = total(np.where(inside, np.ldexp(0.5, bins.scale.astype(np.int64)), 0.0))
-        off = numbers.mean - total(middle)
-        mean = total(held) + np.clip(np.nan_to_num(off), -slack, slack)
-        variance = total((held - total(held)[owner]) ** 2)
-        whole = total((~inside).astype(np.float64)) == 0
-    empty = np.where(numbers.count > 0, 0.0, np.nan)
-    return (
-        numbers.count,
-        np.where(whole, numbers.mean, mean) + empty,
-        np.where(whole, numbers.variance(), variance) + empty,
-    )
+    row = np.repeat(place, np.diff(bins.starts))
+    values, count = _values(bins), bins.count.astype(np.float64)
+    if len(place) and place.min() < 0:
+        kept = row >= 0
+        row, values, count = row[kept], values[kept], count[kept]
+    x = (np.clip(values, low[row], high[row]) - centre[row]) / scale[row]
+    squared = x * x
+    sums = (count, count * x, count * squared, count * squared * squared)
+    return np.stack([np.bincount(row, each, minlength=len(low)) for each in sums])
 
 
 def snapped_edges(bins: Histograms, count: int = 16) -> FloatArray:
@@ -157,12 +131,14 @@ def snapped_edges(bins: Histograms, count: int = 16) -> FloatArray:
         count: Ranges wanted.
 
     Returns:
-        Shape (F, E) with E at most ``2 * (count - 1)``, ascending, NaN behind the last edge.
+        Shape (F, 2 * (count - 1)), ascending, infinite behind the last edge.
     """
     wanted = np.arange(1, count) / count
     found = np.full((bins.features, 2 * len(wanted)), np.nan)
-    lower, upper = _quantile_bins(bins, wanted)
+    at, scale = _quantile_bins(bins, wanted), bins.scale.astype(np.int64)
     with np.errstate(over="ignore", invalid="ignore"):
+        lower = _taken(np.ldexp(bins.index.astype(np.float64), scale), at)
+        upper = _taken(np.ldexp((bins.index + 1).astype(np.float64), scale), at)
         common = np.ldexp(1.0, _common_scale(bins) + 3)[:, None]
         gap = np.diff(lower, axis=1, prepend=np.nan)
         gap = np.fmin(gap, np.diff(lower, axis=1, append=np.nan))
@@ -172,31 +148,35 @@ def snapped_edges(bins: Histograms, count: int = 16) -> FloatArray:
         again = np.zeros(lower.shape, dtype=bool)
         again[:, 1:] = lower[:, 1:] == lower[:, :-1]
         found[:, len(wanted) :] = np.where(again, np.ceil(upper / grid) * grid, np.nan)
-    found[~np.isfinite(found)] = np.nan
+    found[~np.isfinite(found)] = np.inf
     found.sort(axis=1)
-    found[:, 1:][found[:, 1:] == found[:, :-1]] = np.nan
+    found[:, 1:][found[:, 1:] == found[:, :-1]] = np.inf
     found.sort(axis=1)
-    used = ~np.isnan(found).all(axis=0)
-    return found[:, used]
+    return found
 
 
-def _quantile_bins(bins: Histograms, shares: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Borders of the bins in which quantiles lie, bins in order of their lower borders."""
-    if not len(bins.count):
-        nothing = np.full((bins.features, len(shares)), np.nan)
-        return nothing, nothing
-    scale = bins.scale.astype(np.int64)
-    with np.errstate(over="ignore"):
-        low = np.ldexp(bins.index.astype(np.float64), scale)
-        high = np.ldexp((bins.index + 1).astype(np.float64), scale)
-    order = np.lexsort((high, low, bins.owner()))
+def _values(bins: Histograms) -> FloatArray:
+    """The value that stands for each bin, shape (B,)."""
+    return np.where(bins.index == 0, 0.0, bins.middles())
+
+
+def _quantile_bins(bins: Histograms, shares: FloatArray) -> IntArray:
+    """The bin in which each quantile lies, shape (F, Q); -1 without values."""
+    order = np.lexsort((_values(bins), bins.owner()))
     passed = np.cumsum(bins.count[order])
     totals = bins.totals()
     base = np.cumsum(totals) - totals
     at = np.searchsorted(passed, base[:, None] + shares * totals[:, None])
-    at = order[np.minimum(at, len(order) - 1)]
-    known = (totals > 0)[:, None]
-    return np.where(known, low[at], np.nan), np.where(known, high[at], np.nan)
+    # A share of 0 is the first value, not the last of the feature before.
+    at = np.clip(at, bins.starts[:-1, None], bins.starts[1:, None] - 1)
+    found = np.full(at.shape, -1, dtype=np.int64)
+    found[totals > 0] = order[at[totals > 0]]
+    return found
+
+
+def _taken(column: FloatArray, at: IntArray) -> FloatArray:
+    """The values at these places, NaN for -1."""
+    return np.append(column, np.nan)[at]
 
 
 def _common_scale(bins: Histograms) -> IntArray:

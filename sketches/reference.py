@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from .histogram import Histograms
+from .numbers import Numbers
 from .profile import Profile
+from .reading import clipped_moments, quantiles, share_below, snapped_edges
 from .state import Packed, pack_all, unpack_all
 from .table import FloatArray, IntArray, Kind
 
@@ -21,7 +22,8 @@ TOP: Final = 20  # categories compared by name
 OTHER: Final = TOP  # cell of the known rest
 UNSEEN: Final = TOP + 1  # cell of what the reference never saw
 CELLS: Final = TOP + 2
-RANGES: Final = 16  # value ranges between quantile edges
+RANGES: Final = 16  # about so many value ranges between quantile edges
+EDGES: Final = 2 * (RANGES - 1)  # with those behind frequent values
 CLIP: Final = 0.01  # share beyond each clip limit, before these are widened
 _WIDER: Final = 0.25  # so that a feature that wanders by day and night is not cut off
 _CUT_OFF: Final = 0.05  # share beyond one limit
@@ -43,8 +45,8 @@ class Reference:
         centre: Shape (F,), clipped mean.
         scale: Shape (F,), clipped standard deviation; of a constant a tiny positive number.
         kurtosis: Shape (F,), fourth moment of clipped values in units of ``scale``.
-        edges: Shape (F, RANGES - 1), quantile edges on bin borders; infinite where fewer suffice.
-        shares: Shape (F, RANGES), share of the values in each range.
+        edges: Shape (F, EDGES), quantile edges on bin borders; infinite where fewer suffice.
+        shares: Shape (F, EDGES + 1), share of the values in each range.
         top: Text feature -> its most frequent values, at most ``TOP``.
         cells: Shape (T, CELLS), counts of these, of the rest, and of unseen ones (0).
         known: Text feature -> all values seen.
@@ -114,114 +116,10 @@ _ARRAYS: Final = (
 )
 
 
-def middles(bins: Histograms, of: slice = slice(None)) -> FloatArray:
-    """The value that stands for each bin, shape (B,): its middle, but 0 where a bin begins there.
-
-    Zero is the one value that is common by itself, and a chunk of nothing else has a wide bin.
-
-    Args:
-        bins: B bins.
-        of: Which of them.
-    """
-    index = bins.index[of]
-    with np.errstate(over="ignore"):
-        found = np.ldexp(np.where(index == 0, 0.0, index + 0.5), bins.scale[of].astype(np.int64))
-    most = np.finfo(np.float64).max
-    return np.asarray(np.clip(found, -most, most), dtype=np.float64)
-
-
-def quantiles(bins: Histograms, shares: Sequence[float]) -> FloatArray:
-    """Quantiles of every feature from the middles of its bins.
-
-    Args:
-        bins: F features.
-        shares: Q shares, 0 to 1.
-
-    Returns:
-        Shape (F, Q); NaN for a feature without a value.
-    """
-    values, owner = middles(bins), bins.owner()
-    order = np.lexsort((values, owner))
-    values, count = values[order], bins.count[order]
-    found = np.full((bins.features, len(shares)), np.nan)
-    for feature in range(bins.features):
-        start, stop = int(bins.starts[feature]), int(bins.starts[feature + 1])
-        if start == stop:
-            continue
-        total = np.cumsum(count[start:stop])
-        at = np.searchsorted(total, np.asarray(shares) * total[-1], side="left")
-        found[feature] = values[start:stop][np.minimum(at, stop - start - 1)]
-    return found
-
-
-def clipped_moments(
-    bins: Histograms,
-    place: IntArray,
-    low: FloatArray,
-    high: FloatArray,
-    centre: FloatArray,
-    scale: FloatArray,
-) -> FloatArray:
-    """Count and the sums of x, x^2 and x^4 of clipped values, x = (value - centre) / scale.
-
-    Args:
-        bins: Of P features.
-        place: Shape (P,), row of each in the other arguments; -1: not asked for.
-        low: Shape (F,).
-        high: Shape (F,).
-        centre: Shape (F,).
-        scale: Shape (F,), positive.
-
-    Returns:
-        Shape (4, F).
-    """
-    row = np.repeat(place, np.diff(bins.starts))
-    values, count = middles(bins), bins.count.astype(np.float64)
-    if len(place) and place.min() < 0:
-        kept = row >= 0
-        row, values, count = row[kept], values[kept], count[kept]
-    x = (np.clip(values, low[row], high[row]) - centre[row]) / scale[row]
-    squared = x * x
-    sums = (count, count * x, count * squared, count * squared * squared)
-    return np.stack([np.bincount(row, each, minlength=len(low)) for each in sums])
-
-
-def range_counts(bins: Histograms, feature: int, edges: FloatArray) -> FloatArray:
-    """Values of one feature between ``edges``, shape (len(edges) + 1,)."""
-    one = slice(int(bins.starts[feature]), int(bins.starts[feature + 1]))
-    at = np.searchsorted(edges, middles(bins, one), side="right")
-    found = np.bincount(at, bins.count[one].astype(np.float64), minlength=len(edges) + 1)
-    return np.asarray(found, dtype=np.float64)
-
-
-def snapped_edges(cuts: FloatArray) -> FloatArray:
-    """Quantile edges put on multiples of a power of two that later bins have as borders.
-
-    Bins are 1/64 of the interquartile range wide or less, so multiples of 1/8 of it are borders.
-
-    Args:
-        cuts: Shape (RANGES - 1,), quantiles in order.
-
-    Returns:
-        The same shape, ascending; places that fell together are infinite, at the end.
-    """
-    snapped = cuts
-    with np.errstate(over="ignore", invalid="ignore"):
-        width = cuts[3 * RANGES // 4 - 1] - cuts[RANGES // 4 - 1]
-        if np.isfinite(width) and width > 0:
-            step = np.ldexp(1.0, int(np.frexp(width)[1]) - 1 - 3)
-            multiples = np.round(cuts / step) if step > 0 else cuts
-            snapped = multiples * step if np.isfinite(multiples).all() else cuts
-    unique = np.unique(snapped[np.isfinite(snapped)])
-    return np.concatenate([unique, np.full(len(cuts) - len(unique), np.inf)])
-
-
 def read(profile: Profile) -> Reference:
     """The reference that a profile makes. A feature without any value is kept, as all missing."""
     held = profile.numbers
-    wanted = [CLIP, 1 - CLIP, *(np.arange(1, RANGES) / RANGES)]
-    cuts = quantiles(held.histogram, wanted)
-    low, high = _limits(profile, cuts[:, 0], cuts[:, 1])
+    low, high = _limits(profile, *quantiles(held.histogram, (CLIP, 1 - CLIP)).T)
     known = tuple(frozenset(profile.texts[name].counts) for name in profile.texts)
     top = tuple(tuple(profile.texts[name].counts)[:TOP] for name in profile.texts)
     found = Reference(
@@ -235,10 +133,8 @@ def read(profile: Profile) -> Reference:
         centre=np.zeros(len(held.names)),
         scale=np.ones(len(held.names)),
         kurtosis=np.full(len(held.names), 3.0),
-        edges=np.stack([snapped_edges(each[2:]) for each in cuts])
-        if len(cuts)
-        else np.zeros((0, RANGES - 1)),
-        shares=np.zeros((len(held.names), RANGES)),
+        edges=snapped_edges(held.histogram, RANGES),
+        shares=np.zeros((len(held.names), EDGES + 1)),
         top=top,
         cells=np.zeros((len(top), CELLS)),
         known=known,
@@ -270,13 +166,9 @@ def refreshed(reference: Reference, profile: Profile) -> tuple[Reference, IntArr
     """
     fresh = read(profile)
     place = places(reference.numbers, fresh.numbers)
-    back = places(profile.numbers.names, reference.numbers)
-    beyond = np.zeros(len(place), dtype=bool)
-    for at, row in enumerate(back.tolist()):
-        if row >= 0:
-            edges = np.array([reference.low[row], reference.high[row]])
-            counts = range_counts(profile.numbers.histogram, at, edges)
-            beyond[row] = max(counts[0], counts[2]) > _CUT_OFF * counts.sum()
+    limits = np.stack([reference.low, reference.high], axis=1)
+    below = share_below(profile.numbers.select(reference.numbers), limits)
+    beyond = (below[:, 0] > _CUT_OFF) | (below[:, 1] < 1 - _CUT_OFF)
     width = fresh.high[place] - fresh.low[place]
     beyond |= reference.scale < 1e-6 * np.minimum(fresh.scale[place], width)
     rows = np.flatnonzero(beyond & (place >= 0))
@@ -296,13 +188,8 @@ def recentred(reference: Reference, profile: Profile) -> Reference:
         profile: All of it.
     """
     held = profile.numbers
-    place = places(held.names, reference.numbers)
-    centre, scale, kurtosis = _moments(reference, profile, place)
-    shares = np.zeros_like(reference.shares)
-    for at, row in enumerate(place.tolist()):
-        if row >= 0:
-            counts = range_counts(held.histogram, at, reference.edges[row])
-            shares[row] = counts / max(counts.sum(), 1.0)
+    centre, scale, kurtosis = _moments(reference, profile, places(held.names, reference.numbers))
+    shares = range_shares(held.select(reference.numbers), reference.edges)
     cells = np.zeros_like(reference.cells)
     known: list[AbstractSet[str]] = []
     complete = reference.complete.copy()
@@ -332,6 +219,14 @@ def recentred(reference: Reference, profile: Profile) -> Reference:
         complete=complete,
         foreign=_foreign(reference.names, profile),
     )
+
+
+def range_shares(found: Numbers, edges: FloatArray) -> FloatArray:
+    """Share of each feature's values between its edges, shape (F, E + 1); 0 without values."""
+    below = np.nan_to_num(share_below(found, edges))
+    whole = (found.count > 0).astype(np.float64)[:, None]
+    # Rounded, so that what did not move is the same, to the bit.
+    return np.round(np.diff(below, axis=1, prepend=0.0, append=whole), 12)
 
 
 def _moments(

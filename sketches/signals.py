@@ -24,15 +24,15 @@ import numpy as np
 
 from .detection import DetectionSettings, FeatureDetection
 from .profile import Profile
+from .reading import clipped_moments
 from .reference import (
     CELLS,
     OTHER,
     TOP,
     UNSEEN,
     Reference,
-    clipped_moments,
     places,
-    range_counts,
+    range_shares,
 )
 from .table import BoolArray, FloatArray, Kind
 
@@ -355,11 +355,8 @@ def moved_most(
     elif signal in {"location", "spread"} and feature in profile.numbers.names:
         row = reference.numbers.index(feature)
         edges = reference.edges[row][np.isfinite(reference.edges[row])]
-        counts = range_counts(
-            profile.numbers.histogram, profile.numbers.names.index(feature), edges
-        )
-        before = reference.shares[row, : len(counts)]
-        after = counts / max(counts.sum(), 1)
+        before = reference.shares[row, : len(edges) + 1]
+        after = range_shares(profile.numbers.select((feature,)), edges[None, :])[0]
         names = _ranges(edges)
     else:
         return ()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from consumer import closings
@@ -109,14 +110,15 @@ def test_a_watermark_adds_up_what_its_windows_counted() -> None:
     assert (one.window, one.partitions, one.state, one.as_of) == (10, 8, "active", None)
 
 
-def test_profiles_of_few_records_can_be_withheld_but_for_their_counts() -> None:
+def test_profiles_of_few_records_tell_only_counts_and_coarse_bins() -> None:
     told = log_records(closing(made("a", 20, 2), made("b", 20, 3)), PLACE, min_records_shown=3)
     hidden, shown = (codec.decode([one.payload]) for one in split(told)[0])
-    assert not hidden.numbers.names
-    assert not hidden.texts
+    assert hidden.numbers.histogram.scale.tolist() == [-2, -2]
+    assert hidden.numbers.histogram.count.tolist() == [1, 1]
+    assert np.isnan(hidden.numbers.maximum[0])
     assert (hidden.records, hidden.late, hidden.rejects) == (2, 1, {"syntax": 4})
     assert hidden.kinds.tolist() == [[0, 0, 2, 0, 0, 0, 0]]
-    assert shown.numbers.names == ("f000",)
+    assert shown.numbers.maximum.tolist() == [2.5]
 
 
 def test_closings_share_a_watermark() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sketches.detection import DetectionSettings, FeatureDetection
 from sketches.profile import Profile, merge, profile_table
-from sketches.reference import Reference, read, snapped_edges
+from sketches.reference import Reference, read
 from sketches.signals import (
     Layout,
     distances,
@@ -147,7 +147,16 @@ def test_snapped_edges_are_borders_of_later_bins() -> None:
     np.testing.assert_allclose(
         REFERENCE.shares[0, : np.isfinite(edges).sum() + 1], 1 / 16, atol=0.03
     )
-    assert np.isinf(snapped_edges(np.full(15, 3.0))[1:]).all()
+    constant = read(profile(np.full(500, 3.0)))
+    assert np.isfinite(constant.edges[0]).sum() == 2
+    assert constant.shares[0, :3].tolist() == [0.0, 1.0, 0.0]
+
+
+def test_a_flag_that_is_set_more_often_is_told_by_its_two_values() -> None:
+    reference = read(profile((np.arange(5000) % 20 == 0).astype(np.float64)))
+    found = profile((np.arange(500) % 4 == 0).astype(np.float64))
+    ranges = moved_most(reference, found, "x", "location")
+    assert {(before, after) for _, before, after in ranges} == {(0.95, 0.75), (0.05, 0.25)}
 
 
 def test_model_signals() -> None:

@@ -276,7 +276,7 @@ def test_lost_data(reason: str, facts: dict[str, Any], summary: str) -> None:
     assert event.text.startswith(event.summary)
 
 
-def test_lost_offsets_and_lost_windows_in_full() -> None:
+def test_lost_data_in_full() -> None:
     offsets = SimpleNamespace(**LOSS, reason="offsets")
     offsets.start, offsets.stop = 100, 250
     assert data_loss("app", offsets).text == (
@@ -289,6 +289,15 @@ def test_lost_offsets_and_lost_windows_in_full() -> None:
     assert data_loss("app", gap).text.startswith(
         "topic predictions partition 3: the watermark of some windows never came (windows after "
         "2026-11-24T03:00Z up to 2026-11-24T04:00Z); seen at 2026-11-24T03:00Z. What is there"
+    )
+    unread = SimpleNamespace(**LOSS, reason="unreadable")
+    unread.since, unread.until = T0 - HOUR, T0
+    assert data_loss("app", unread).text == (
+        "topic predictions partition 3: profiles of a window cannot be read by this release "
+        "(windows after 2026-11-24T02:00Z up to 2026-11-24T03:00Z); seen at 2026-11-24T03:00Z. Its "
+        "other profiles have been judged. A newer worker writes such profiles: upgrade this one, "
+        "or find out what else writes into the profiles log; the records themselves can be "
+        "replayed while the topic holds them."
     )
 
 
