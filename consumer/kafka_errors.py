@@ -36,6 +36,12 @@ _MEANING: Final[tuple[tuple[str, str, str], ...]] = (
     ),
     (
         "",
+        "ssl connection closed by peer",
+        "{at} ends the TLS handshake; most often it does not speak TLS: set security.protocol to "
+        "PLAINTEXT or SASL_PLAINTEXT, or use the port of the TLS listener",
+    ),
+    (
+        "",
         "certificate required",
         "{at} wants a client certificate; set ssl.certificate.location and ssl.key.location",
     ),
