@@ -140,7 +140,11 @@ def main() -> int:
                     run.start("--drain", failpoint="after_idle_decision:2").wait(60)
                     run.kills["after_idle_decision"] += 1
                 run.drain()
-            same = _alerts(config) == wanted
+            found = _alerts(config)
+            same = found == wanted
+            for name in sorted(wanted.keys() ^ found.keys()):
+                where = "missing" if name in wanted else "extra"
+                _say(f"{where}: {wanted.get(name, found.get(name, b''))[:1500].decode()}")
             different += not same
             kills += run.kills
             told = ", ".join(f"{name} x{count}" for name, count in run.kills.items())
