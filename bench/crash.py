@@ -142,9 +142,13 @@ def main() -> int:
                 run.drain()
             found = _alerts(config)
             same = found == wanted
-            for name in sorted(wanted.keys() ^ found.keys()):
-                where = "missing" if name in wanted else "extra"
-                _say(f"{where}: {wanted.get(name, found.get(name, b''))[:1500].decode()}")
+            for name in sorted(wanted.keys() | found.keys()):
+                calm_run, this_run = wanted.get(name, b"none"), found.get(name, b"none")
+                if calm_run != this_run:
+                    pairs = enumerate(zip(calm_run, this_run, strict=False))
+                    at = next((place for place, (a, b) in pairs if a != b), 0)
+                    near = slice(max(0, at - 300), at + 200)
+                    _say(f"undisturbed: ...{calm_run[near]!r}\nthis run:    ...{this_run[near]!r}")
             different += not same
             kills += run.kills
             told = ", ".join(f"{name} x{count}" for name, count in run.kills.items())
