@@ -8,9 +8,9 @@ from itertools import chain, compress
 from types import EllipsisType
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 
-from consumer.field_map import Record
 from sketches import tables
 from sketches.table import BoolArray, FloatArray, Kind, KindArray, Table
 
@@ -27,6 +27,8 @@ KINDS: Final[dict[type, Kind]] = {
 _NUMBERS = frozenset({int, float})
 _NULLABLE = _NUMBERS | {type(None)}
 _CONTAINERS = frozenset({dict, list})
+_FLOAT = b"\xcb"  # of MessagePack
+_MARKED = np.dtype([("mark", "u1"), ("value", ">f8")])
 _TEXTS: list[str | None] = ["false", "true"]
 
 
@@ -39,6 +41,20 @@ class Column(NamedTuple):
     kinds: KindArray | None
 
 
+class Cells(NamedTuple):
+    """Values of n objects with the same keys.
+
+    Attributes:
+        length: n.
+        matrix: Shape (n, keys): numbers; of no meaning where a column stands in ``odd``.
+        odd: Position of a key -> its n values.
+    """
+
+    length: int
+    matrix: FloatArray
+    odd: dict[int, list[Any]]
+
+
 class Layout:
     """What is known about objects with the same keys.
 
@@ -46,16 +62,18 @@ class Layout:
         keys: The keys, in the order of the values.
         names: The name of each key's feature; None: it is not a feature.
         cut: How many of the names were too long.
+        integers: Some of the numbers are. Learned like ``odd``.
         odd: Positions not known to hold numbers alone. Learned as batches pass, for speed: what is
             decoded does not depend on it.
     """
 
-    __slots__ = ("cut", "keys", "names", "odd")
+    __slots__ = ("cut", "integers", "keys", "names", "odd")
 
     def __init__(self, keys: tuple[str, ...], names: tuple[str | None, ...], cut: int) -> None:
         self.keys = keys
         self.names = names
         self.cut = cut
+        self.integers = False
         self.odd = {place for place, name in enumerate(names) if name is None}
 
 
@@ -117,32 +135,68 @@ def scaled(one: Column, factor: float) -> Column:
     )
 
 
-def features(objects: Sequence[Record], layout: Layout) -> tuple[Table, bool]:
+def cells(values: list[Any], n: int, layout: Layout) -> Cells:
+    """Objects with the same keys in the same order, numbers apart from the rest.
+
+    Args:
+        values: Of the first object in that order, of the second and so on; other values stand in
+            it afterwards.
+        n: How many objects.
+        layout: Of their keys.
+    """
+    width = len(layout.keys)
+    odd: dict[int, list[Any]] = {}
+    for place in layout.odd:
+        odd[place] = _moved(values, place, width)
+    return Cells(n, _matrix(values, odd, layout, n), odd)
+
+
+def features(
+    pieces: Sequence[Cells],
+    layout: Layout,
+    own: Sequence[Column] = (),
+    errors: BoolArray | None = None,
+) -> tuple[Table, bool]:
     """Objects with the same keys in the same order as a table.
 
     Args:
-        objects: n of them.
+        pieces: The objects, some after the others.
         layout: Of their keys.
+        own: Further columns of the same records.
+        errors: Shape (n,): as in the table.
 
     Returns:
         Their table; and whether any value is an object or an array, in hidden keys as well.
     """
-    n, width = len(objects), len(layout.keys)
-    values = list(chain.from_iterable(map(dict.values, objects)))
-    odd: dict[int, list[Any]] = {}
-    for place in layout.odd:
-        odd[place] = _moved(values, place, width)
-    matrix = _matrix(values, odd, layout, n)
     columns: list[Column] = []
     containers = False
-    for place in sorted(odd):
-        name, types = layout.names[place], types_of(odd[place])
+    odd = sorted(set(chain.from_iterable(piece.odd for piece in pieces)))
+    for place in odd:
+        values = _column(pieces, place)
+        name, types = layout.names[place], types_of(values)
         containers = containers or not _CONTAINERS.isdisjoint(types)
         if name is not None:
-            columns.append(column(name, odd[place], types))
-    plain = [place for place in range(width) if place not in odd]
-    table = _table(n, [str(layout.names[place]) for place in plain], matrix[:, plain], columns)
-    return table, containers
+            columns.append(column(name, values, types))
+    plain = sorted(set(range(len(layout.keys))).difference(odd))
+    names = [str(layout.names[place]) for place in plain]
+    chosen: Any = plain
+    if plain and plain[-1] - plain[0] < len(plain):
+        chosen = slice(plain[0], plain[-1] + 1)  # a view
+    matrices = [piece.matrix[:, chosen] for piece in pieces]
+    return _table(
+        sum(p.length for p in pieces), names, matrices, [*columns, *own], errors
+    ), containers
+
+
+def _column(pieces: Sequence[Cells], place: int) -> list[Any]:
+    """Values of a column that some piece could not hold as numbers."""
+    if len(pieces) == 1:
+        return pieces[0].odd[place]
+    values: list[Any] = []
+    for piece in pieces:
+        held = piece.odd.get(place)
+        values += piece.matrix[:, place].tolist() if held is None else held
+    return values
 
 
 def types_of(values: list[Any]) -> set[type]:
@@ -159,7 +213,7 @@ def types_of(values: list[Any]) -> set[type]:
 
 def columns_table(n: int, columns: Sequence[Column], errors: BoolArray | None) -> Table:
     """Columns of n records as a table."""
-    return _table(n, [], np.empty((n, 0)), columns, errors)
+    return _table(n, [], [], columns, errors)
 
 
 def beside(left: Table, right: Table) -> Table:
@@ -186,10 +240,15 @@ def _matrix(values: list[Any], odd: dict[int, list[Any]], layout: Layout, n: int
     """All values as (n, width) floats, after those that are no numbers have been moved to ``odd``.
 
     Packing refuses everything but numbers and booleans at C speed. The booleans hide behind 0 and
-    1, so only columns that hold one of these are looked at again.
+    1, so only columns that hold one of these are looked at again. Nothing hides where all values
+    are floats, which is tried first unless the objects are known to hold integers.
     """
     width = len(layout.keys)
     while True:
+        if not layout.integers:
+            floats = _floats(values)
+            if floats is not None:
+                return floats.reshape(n, width)
         try:
             packed = struct.pack(f"{len(values)}d", *values)
         except struct.error:
@@ -200,24 +259,55 @@ def _matrix(values: list[Any], odd: dict[int, list[Any]], layout: Layout, n: int
             continue
         matrix = np.frombuffer(packed, np.float64).reshape(n, width)
         suspects = np.flatnonzero(((matrix == 0.0) | (matrix == 1.0)).any(axis=0))
-        for place in suspects.tolist():
-            if bool in set(map(type, values[place::width])):
-                layout.odd.add(place)
-                odd[place] = _moved(values, place, width)
+        booleans = [p for p in suspects.tolist() if bool in set(map(type, values[p::width]))]
+        for place in booleans:
+            layout.odd.add(place)
+            odd[place] = _moved(values, place, width)
+        layout.integers = layout.integers or not booleans
         return matrix
+
+
+def _floats(values: list[Any]) -> FloatArray | None:
+    """The values, None unless all are floats.
+
+    MessagePack writes a float as its own mark and 8 bytes: if there is a mark at every ninth byte,
+    and nothing behind the last one's, there are floats only. It writes twice as fast as ``struct``.
+    """
+    if not values:
+        return np.empty(0)
+    try:
+        packed = msgspec.msgpack.encode(values)
+    except (TypeError, OverflowError):
+        return None
+    start = len(packed) - 9 * len(values)
+    if start != _header(len(values)):
+        return None
+    if packed[start::9].count(_FLOAT) != len(values):
+        return None
+    return np.frombuffer(packed, _MARKED, offset=start)["value"]
+
+
+def _header(length: int) -> int:
+    """Bytes before the first item of a MessagePack array."""
+    if length < 16:
+        return 1
+    return 3 if length < 65_536 else 5
 
 
 def _table(
     n: int,
     names: list[str],
-    matrix: FloatArray,
+    matrices: Sequence[FloatArray],
     columns: Sequence[Column],
     errors: BoolArray | None = None,
 ) -> Table:
     numeric = [one for one in columns if one.numbers is not None]
     textual = [one for one in columns if one.texts is not None]
     numbers = np.empty((n, len(names) + len(numeric)))
-    numbers[:, : len(names)] = matrix
+    start = 0
+    for matrix in matrices:
+        numbers[start : start + len(matrix), : len(names)] = matrix
+        start += len(matrix)
     for place, one in enumerate(numeric, start=len(names)):
         numbers[:, place] = one.numbers
     return tables.canonical(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,7 @@ class Block(NamedTuple):
         places: Which of them, ascending; None: all.
         table: A row for each.
         containers: A row holds an object or an array, in hidden keys as well.
-        cut: Names cut, counted in every row.
+        cut: Names cut, counted in every row that has them.
     """
 
     places: NDArray[np.intp] | None
@@ -91,27 +92,49 @@ class FeatureTables:
         hidden: frozenset[str],
     ) -> Block:
         layout = self._layout(keys, hidden)
-        table, containers = columns.features(objects, layout)
-        return Block(places, table, containers, layout.cut * len(objects))
+        values = list(chain.from_iterable(map(dict.values, objects)))
+        table, containers = columns.features([columns.cells(values, len(objects), layout)], layout)
+        return Block(places, table, containers, _cut(objects, layout, self._name_bytes))
 
     def _layout(self, keys: tuple[str, ...], hidden: frozenset[str]) -> Layout:
         layout = self._layouts.get((keys, hidden))
         if layout is None:
-            names = tuple(
-                None if key in hidden else feature_name(key, self._name_bytes) for key in keys
-            )
-            cut = sum(
-                name is not None and len(key.encode()) > self._name_bytes
-                for key, name in zip(keys, names, strict=True)
-            )
-            layout = Layout(keys, names, cut)
+            layout = layout_of(keys, hidden, self._name_bytes)
             if self._keys + len(keys) > _KEPT_KEYS:
                 self._layouts.clear()
                 self._keys = 0
-            if len(keys) <= _KEPT_KEYS // 10 and not cut:  # long names would be held here
+            if len(keys) <= _KEPT_KEYS // 10 and not layout.cut:  # long names would be held here
                 self._layouts[keys, hidden] = layout
                 self._keys += len(keys) + 1
         return layout
+
+
+def _cut(objects: Sequence[Record], layout: Layout, name_bytes: int) -> int:
+    """Names cut in n objects with the same keys; a name that is absent is not cut."""
+    if not layout.cut:
+        return 0
+    long = [
+        key
+        for key, name in zip(layout.keys, layout.names, strict=True)
+        if name is not None and len(key.encode()) > name_bytes
+    ]
+    return sum(one[key] is not ABSENT for one in objects for key in long)
+
+
+def layout_of(keys: tuple[str, ...], hidden: frozenset[str], name_bytes: int) -> Layout:
+    """The layout of objects with these keys in this order.
+
+    Args:
+        keys: The keys.
+        hidden: Those that are not features.
+        name_bytes: Longer names end in a hash.
+    """
+    names = tuple(None if key in hidden else feature_name(key, name_bytes) for key in keys)
+    cut = sum(
+        name is not None and len(key.encode()) > name_bytes
+        for key, name in zip(keys, names, strict=True)
+    )
+    return Layout(keys, names, cut)
 
 
 def _alike(shapes: list[tuple[str, ...]]) -> list[tuple[tuple[str, ...], list[int]]]:

@@ -1,4 +1,4 @@
-"""JSON records to batches, the generic path: whatever their keys, by whole columns.
+"""JSON records to batches, by whole columns: those of a known shape fast, all others in general.
 
 What a record becomes depends on that record and the settings alone, so batch cuts and restarts
 change nothing. That holds for limits too: a name is cut by its own length, and of a model's
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer import rejects
+from consumer import columns, rejects
 from consumer.batch import NO_TIME, Batch, Decoder, Group, RawBatch, RecordKey, Reject
 from consumer.columns import Column, beside, column, columns_table, scaled, types_of
 from consumer.event_time import microseconds
@@ -25,8 +25,9 @@ from consumer.feature_tables import FeatureTables
 from consumer.field_map import ABSENT, Plan, Record, milliseconds, plan, read
 from consumer.json_records import json_objects, kind_name, too_deep
 from consumer.names import shortened
-from consumer.record_keys import inside, names_of
+from consumer.record_keys import Keyed, Keys, Names, Part, by_key, inside, keys_of, names_of
 from consumer.settings import Constants, FeatureSettings, FieldMap, Limits
+from consumer.typed_records import Fit, Identity, TypedRecords
 from sketches import tables
 from sketches.table import LABEL, LATENCY, PREDICTION, SCORE, BoolArray, IntArray, Table
 
@@ -48,8 +49,7 @@ _CONTAINERS = {dict, list}
 _PIECE_BYTES = 2_000_000
 
 Rows = NDArray[np.intp]
-Part = tuple[Rows, Table]
-_Names = tuple[str, str, str]  # model, version, segment
+_Names = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]  # of a model and a table
 
 
 def json_decoder(
@@ -74,18 +74,15 @@ def json_decoder(
     return _JsonDecoder(fields, constants, topic, limits, feature)
 
 
-class _Keyed(Protocol):
+class _Rule(Protocol):
     def __call__(self, model: str, name: str, /) -> FeatureSettings: ...
-
-
-_Identity = tuple[object, ...]  # equal for equal plans
 
 
 class _Head(NamedTuple):
     """What records with the same keys at their top have in common."""
 
     plan: Plan
-    identity: _Identity
+    identity: Identity
     others: Callable[[Record], tuple[Any, ...]] | None  # values beside the features object
 
 
@@ -95,7 +92,7 @@ class _Found:
     def __init__(self, n: int) -> None:
         self.times: IntArray = np.full(n, NO_TIME, np.int64)
         self.rejects: list[Reject] = []
-        self.parts: dict[RecordKey, list[Part]] = {}
+        self.parts: list[Keyed] = []
         self.limited: Counter[str] = Counter()
 
 
@@ -113,7 +110,7 @@ class _Alike(NamedTuple):
     rows: list[int]
     records: list[Record]
     objects: list[Record]  # features
-    keys: list[_Names]
+    keys: Keys
     values: dict[str, _Values]  # of the fields
 
     def without(self, bad: dict[int, Reject], found: _Found) -> _Alike:
@@ -126,7 +123,9 @@ class _Alike(NamedTuple):
             list(compress(self.rows, keep)),
             list(compress(self.records, keep)),
             list(compress(self.objects, keep)),
-            list(compress(self.keys, keep)),
+            self.keys
+            if self.keys.codes is None
+            else Keys(self.keys.distinct, self.keys.codes[keep]),
             {
                 field: _Values(each.path, list(compress(each.values, keep)), each.types)
                 for field, each in self.values.items()
@@ -143,7 +142,7 @@ class _JsonDecoder:
         constants: Constants,
         topic: str,
         limits: Limits,
-        feature: _Keyed,
+        feature: _Rule,
     ) -> None:
         self._fields = fields
         self._fallbacks = {
@@ -154,21 +153,24 @@ class _JsonDecoder:
         self._limits = limits
         self._feature = feature
         self._tables = FeatureTables(limits.name_bytes)
+        self._typed = TypedRecords(fields, limits.name_bytes, limits.nesting)
         self._heads: dict[tuple[str, ...], _Head] = {}
-        self._nested: set[_Identity] = set()  # plans whose features were seen to hold containers
-        self._included: dict[tuple[str, str], bool] = {}
+        self._nested: set[Identity] = set()  # plans whose features were seen to hold containers
+        self._excluded: dict[_Names, frozenset[str]] = {}  # features
+        self._kept = 0  # names in it
         unit_given = "latency_unit" in fields.model_fields_set
         self._latency_unit = fields.latency_unit if unit_given else None
 
     def __call__(self, raw: RawBatch) -> Batch:
         found = _Found(len(raw.values))
-        for start, values in _pieces(raw.values):
-            parsed, rejected = json_objects(values, self._limits.message_bytes)
-            found.rejects.extend(each._replace(row=start + each.row) for each in rejected)
-            for head, rows, records in self._by_plan(start, parsed, found):
-                if rows:
-                    self._decode(head, rows, records, found)
-        groups = [self._group(key, parts, found) for key, parts in found.parts.items()]
+        for start, values in _pieces(raw.values, self._limits.message_bytes):
+            fits, left = self._typed.read(values)
+            for fit in fits:
+                self._add(fit, start, found)
+            if left:
+                self._general(start, [raw.values[start + place] for place in left], left, found)
+        parts = by_key(found.parts)
+        groups = [self._group(key, pieces, found) for key, pieces in parts.items()]
         groups.sort(key=lambda group: int(group.rows[0]))
         return Batch(
             offsets=raw.offsets,
@@ -180,13 +182,39 @@ class _JsonDecoder:
             limited=dict(found.limited),
         )
 
+    def _add(self, fit: Fit, start: int, found: _Found) -> None:
+        """Adds times and a table of records that fit a shape; none of them is a reject."""
+        rows = np.array(fit.places, np.intp) + start
+        values = {
+            field: _Values(path, fit.fields[path], types_of(fit.fields[path]))
+            for field, path in fit.plan.paths.items()
+            if path in fit.fields
+        }
+        keys = self._keys(rows, values, {}, found)
+        self._times(rows, values.get("event_time"), found)
+        own, errors = self._own_fields(values)
+        table, _ = columns.features(fit.features, fit.layout, own, errors)
+        found.parts.append(Keyed(rows, table, keys))
+
+    def _general(
+        self, start: int, values: list[bytes | None], places: Sequence[int], found: _Found
+    ) -> None:
+        """Adds what any records hold; ``places`` are theirs in the piece."""
+        parsed, rejected = json_objects(values, self._limits.message_bytes)
+        rows = [start + place for place in places]
+        found.rejects.extend(each._replace(row=rows[each.row]) for each in rejected)
+        for head, some, records in self._by_plan(rows, parsed, found):
+            if some:
+                self._decode(head, some, records, found)
+                self._typed.learn(head.plan, head.identity, records)
+
     # --- which records are read alike ------------------------------------------------------------
 
     def _by_plan(
-        self, start: int, parsed: list[Record | None], found: _Found
+        self, rows: list[int], parsed: list[Record | None], found: _Found
     ) -> list[tuple[_Head, list[int], list[Record]]]:
-        """Records that are read in the same way, together, and their rows from ``start`` on."""
-        rows = [row for row, record in enumerate(parsed, start) if record is not None]
+        """Records that are read in the same way, together, and their rows."""
+        rows = [row for row, record in zip(rows, parsed, strict=True) if record is not None]
         records = [record for record in parsed if record is not None]
         if not records:
             return []
@@ -197,7 +225,7 @@ class _JsonDecoder:
         by_head: dict[tuple[str, ...], list[int]] = {}
         for place, keys in enumerate(heads):
             by_head.setdefault(keys, []).append(place)
-        by_plan: dict[_Identity, tuple[_Head, list[tuple[int, Record]]]] = {}
+        by_plan: dict[Identity, tuple[_Head, list[tuple[int, Record]]]] = {}
         for keys, places in by_head.items():
             head = self._head(keys)
             some = [rows[place] for place in places], [records[place] for place in places]
@@ -254,7 +282,7 @@ class _JsonDecoder:
         made = head.plan
         bad: dict[int, Reject] = {}
         values = self._values(made, rows, records, bad)
-        keys = self._keys(made, rows, values, bad, found)
+        keys = self._keys(rows, values, bad, found)
         objects = self._objects(made, rows, records, bad)
         alike = _Alike(rows, records, objects, keys, values)
         nested = head.identity in self._nested
@@ -271,8 +299,8 @@ class _JsonDecoder:
             blocks = list(self._tables.blocks(alike.objects, hidden))
         whole = np.array(alike.rows, np.intp)
         self._times(whole, alike.values.get("event_time"), found)
-        own = self._own_fields(len(whole), alike.values)
-        codes, distinct = _codes(alike.keys)
+        own = columns_table(len(whole), *self._own_fields(alike.values))
+        codes = alike.keys.codes
         for block in blocks:
             places = block.places
             table = beside(block.table, own if places is None else tables.take(own, places))
@@ -280,8 +308,7 @@ class _JsonDecoder:
                 found.limited["name_bytes"] += block.cut
             here = whole if places is None else whole[places]
             mine = codes if codes is None or places is None else codes[places]
-            for code, part in _split(here, table, mine):
-                found.parts.setdefault(distinct[code], []).append(part)
+            found.parts.append(Keyed(here, table, Keys(alike.keys.distinct, mine)))
 
     def _values(
         self, made: Plan, rows: list[int], records: list[Record], bad: dict[int, Reject]
@@ -316,13 +343,13 @@ class _JsonDecoder:
                 for values in zip(*lists, strict=True)
             ]
         objects = read(records, made.features)
-        if set(map(type, objects)) == {dict}:
+        if set(map(type, objects)) == {dict} and self._limits.nesting > 1:
             return objects
         for place, value in enumerate(objects):
-            if type(value) is dict:
+            if type(value) is dict and self._limits.nesting > 1:
                 continue
             objects[place] = {}
-            if type(value) is list and too_deep(records[place], self._limits.nesting):
+            if type(value) in _CONTAINERS and too_deep(records[place], self._limits.nesting):
                 bad[place] = self._deep(rows[place])
             if value is None or value is ABSENT or place in bad:
                 continue
@@ -348,32 +375,29 @@ class _JsonDecoder:
 
     def _keys(
         self,
-        made: Plan,
-        rows: list[int],
+        rows: Sequence[int] | Rows,
         values: dict[str, _Values],
         bad: dict[int, Reject],
         found: _Found,
-    ) -> list[_Names]:
+    ) -> Keys:
         """Model, version and segment of each of the records."""
         if self._fields.model is None and "model" in values and dict in values["model"].types:
             values = self._model_objects(values)
-        lists: list[list[str]] = []
+        names: list[Names] = []
         for field, fallback in self._fallbacks.items():
             held = values.get(field)
             if held is None:
-                lists.append([fallback] * len(rows))
+                names.append(Names([fallback], None, [], 0))
                 continue
-            limit = self._limits.name_bytes
-            names, wrong, cut = names_of(held.values, held.types, fallback, limit)
-            lists.append(names)
-            if cut:
-                found.limited["name_bytes"] += cut
-            for place in wrong:
+            told = names_of(held.values, held.types, fallback, self._limits.name_bytes)
+            names.append(told)
+            if told.cut:
+                found.limited["name_bytes"] += told.cut
+            for place in told.wrong:
                 detail = f"{field} is {kind_name(held.values[place])}"
-                bad.setdefault(place, Reject(rows[place], f"{field}_not_a_name", None, detail))
-        if all(each.count(each[0]) == len(each) for each in lists):
-            return [(lists[0][0], lists[1][0], lists[2][0])] * len(rows)
-        return list(zip(*lists, strict=True))
+                reject = Reject(int(rows[place]), f"{field}_not_a_name", None, detail)
+                bad.setdefault(place, reject)
+        return keys_of(*names)
 
     def _model_objects(self, values: dict[str, _Values]) -> dict[str, _Values]:
         """Reads ``{"model": {"name": ..., "version": ...}}``, if no path says otherwise."""
@@ -397,29 +421,30 @@ class _JsonDecoder:
             if unreadable:
                 found.limited["event_time_unreadable"] += unreadable
 
-    def _own_fields(self, n: int, values: dict[str, _Values]) -> Table:
+    def _own_fields(self, values: dict[str, _Values]) -> tuple[list[Column], BoolArray | None]:
         """Prediction, score, label, latency and error of n records."""
-        columns: list[Column] = []
+        own: list[Column] = []
         for field, name in _OWN.items():
             if field in values:
                 path, held, types = values[field]
                 one = column(name, held, types)
                 if field == "latency":
                     one = scaled(one, milliseconds(path, self._latency_unit))
-                columns.append(one)
+                own.append(one)
         errors: BoolArray | None = None
         if "error" in values:
             said = [value is not ABSENT and bool(value) for value in values["error"].values]
             errors = np.array(said, np.bool_) if any(said) else None
-        return columns_table(n, columns, errors)
+        return own, errors
 
     # --- the records of one key ------------------------------------------------------------------
 
     def _group(self, key: RecordKey, parts: list[Part], found: _Found) -> Group:
         kept = [(rows, self._chosen(key.model, table)) for rows, table in parts]
-        every = {name for _, table in kept for name in tables.names(table)}.difference(
-            _OWN.values()
-        )
+        every: set[str] = set()
+        if sum(map(_width, kept)) > self._limits.features:  # else there cannot be too many
+            every = {name for _, table in kept for name in tables.names(table)}
+            every.difference_update(_OWN.values())
         if len(every) > self._limits.features:
             dropped = frozenset(sorted(every)[self._limits.features :])
             found.limited["features"] += len(dropped)
@@ -431,24 +456,40 @@ class _JsonDecoder:
         return Group(key, np.sort(np.concatenate(places)), table)
 
     def _chosen(self, model: str, table: Table) -> Table:
-        excluded = frozenset(name for name in tables.names(table) if not self._include(model, name))
+        key = model, table.number_names, table.text_names, tuple(table.kinds)
+        excluded = self._excluded.get(key)
+        if excluded is None:
+            names = tables.names(table)
+            excluded = frozenset(n for n in names if not self._feature(model, n).include)
+            self._kept += len(names) + 1
+            if self._kept > _KEPT_RULES:
+                self._excluded.clear()
+                self._kept = len(names) + 1
+            self._excluded[key] = excluded
         return tables.without(table, excluded) if excluded else table
 
-    def _include(self, model: str, name: str) -> bool:
-        include = self._included.get((model, name))
-        if include is None:
-            if len(self._included) >= _KEPT_RULES:
-                self._included.clear()
-            include = self._included[model, name] = self._feature(model, name).include
-        return include
 
+def _pieces(
+    values: Sequence[bytes | None], message_bytes: int
+) -> Iterator[tuple[int, Sequence[bytes | None]]]:
+    """A batch in pieces that stay in the processor's cache, and in memory, when parsed.
 
-def _pieces(values: Sequence[bytes | None]) -> Iterator[tuple[int, Sequence[bytes | None]]]:
-    """A batch in pieces that stay in the processor's cache, and in memory, when parsed."""
-    held = sum(len(value) for value in values if value is not None)
-    rows = max(1, _PIECE_BYTES * len(values) // max(1, held))
+    Values longer than ``message_bytes`` are left out of them: None stands there.
+    """
+    sizes = [0 if value is None else len(value) for value in values]
+    if sizes and max(sizes) > message_bytes:
+        values = [
+            None if size > message_bytes else value
+            for size, value in zip(sizes, values, strict=True)
+        ]
+    rows = max(1, _PIECE_BYTES * len(values) // max(1, sum(sizes)))
     for start in range(0, len(values), rows):
         yield start, values[start : start + rows]
+
+
+def _width(part: Part) -> int:
+    table = part[1]
+    return len(table.number_names) + len(table.text_names) + len(table.kinds)
 
 
 def _scalars(record: Record, hidden: frozenset[str]) -> Record:
@@ -457,29 +498,3 @@ def _scalars(record: Record, hidden: frozenset[str]) -> Record:
         for key, value in record.items()
         if key not in hidden and type(value) not in _CONTAINERS
     }
-
-
-def _codes(keys: list[_Names]) -> tuple[Rows | None, list[RecordKey]]:
-    """A number for each key, None if all are the same; and the keys by number."""
-    if keys and keys.count(keys[0]) == len(keys):
-        return None, [RecordKey(*keys[0])]
-    codes = {key: code for code, key in enumerate(dict.fromkeys(keys))}
-    known = [RecordKey(*key) for key in codes]
-    return np.fromiter(map(codes.__getitem__, keys), np.intp, len(keys)), known
-
-
-def _split(rows: Rows, table: Table, codes: Rows | None) -> list[tuple[int, Part]]:
-    """The table's rows by code."""
-    if not table.length:
-        return []
-    if codes is None:
-        return [(0, (rows, table))]
-    order = np.argsort(codes, kind="stable")
-    ordered = codes[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    if len(starts) == 1:
-        return [(int(ordered[0]), (rows, table))]
-    return [
-        (int(ordered[start]), (rows[which], tables.take(table, which)))
-        for start, which in zip(starts, np.split(order, starts[1:]), strict=True)
-    ]
