@@ -110,11 +110,6 @@ class Assigned:
         return Clock(int(self.newest[row]), int(self.lags[row]))
 
 
-def next_end(rule: BorderRule, closed: int) -> int:
-    """End of the earliest window not closed; ``closed`` may be on the grid of another window."""
-    return (closed // rule.window + 1) * rule.window
-
-
 def advance(
     rule: BorderRule,
     state: BorderState,

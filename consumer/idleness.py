@@ -60,14 +60,12 @@ class Sight(NamedTuple):
         newest: ``max_event_time``; None: no record yet.
         high: Offset after the last record of the log, transactions still open included; None: the
             broker does not say.
-        stable: The same without these; None: the broker does not say.
         paused: Not read at present, on our own account.
     """
 
     position: int
     newest: int | None
     high: int | None
-    stable: int | None
     paused: bool = False
 
 

@@ -114,7 +114,7 @@ class InputPartition:
 
     def _sight(self, end: int | None) -> Sight:
         profiler = self._profiler
-        return Sight(profiler.position, profiler.newest, end, end, self.paused)
+        return Sight(profiler.position, profiler.newest, end, self.paused)
 
     def needs_end(self, now: float) -> bool:
         """Whether the broker has to be asked where the partition ends before ``look``."""
@@ -123,9 +123,7 @@ class InputPartition:
     def look(self, now: float, end: int | None) -> IdleDecision | None:
         """See whether it is silent; an idle decision that has to be committed, then acted upon."""
         sight, seen = self._sight(end), self._quiet.sight
-        if end is None and sight._replace(high=None, stable=None) == seen._replace(
-            high=None, stable=None
-        ):
+        if end is None and sight == seen._replace(high=None):
             return None  # nothing is known that the last look did not tell
         quiet, due = idleness.look(self._quiet, now, sight, self._limits)
         if due is Due.CLOSE:

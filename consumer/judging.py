@@ -123,6 +123,3 @@ class MonitorJudges:
         """As ``Judges.restored_topic``."""
         del state
         return self.topic(topic)
-
-
-JUDGES = MonitorJudges  # of the worker and of replay; tests of the fold have their own

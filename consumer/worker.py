@@ -70,11 +70,11 @@ class Worker:
         self._admin = Admin(settings.kafka, ASK_WITHIN)
         self._writer = Writer(settings.kafka, self._heard)
         self._health = Health(settings.health) if settings.health else None
-        topics = [topic for one in settings.inputs for topic in one.topics]
+        wanted = [topic for one in settings.inputs for topic in one.topics]
         self._reader = Reader(
             settings.kafka,
             settings.group,
-            [*topics, settings.profiles_topic],
+            [*wanted, settings.profiles_topic],
             self._assigned,
             self._revoked,
             self._lost,

@@ -20,7 +20,7 @@ class Watch:
     """A partition looked at again and again."""
 
     def __init__(self, position: int = 0, newest: int | None = None) -> None:
-        self.quiet: Quiet = begin(0, Sight(position, newest, None, None))
+        self.quiet: Quiet = begin(0, Sight(position, newest, None))
 
     def see(
         self,
@@ -29,10 +29,9 @@ class Watch:
         newest: int | None,
         *,
         high: int | None,
-        stable: int | None = None,
         paused: bool = False,
     ) -> Due:
-        sight = Sight(position, newest, high, stable, paused)
+        sight = Sight(position, newest, high, paused)
         self.quiet, due = look(self.quiet, now, sight, LIMITS)
         return due
 
@@ -85,10 +84,10 @@ def test_idle_active_and_idle_again() -> None:
 
 def test_at_the_last_stable_offset_it_is_not_idle_but_stalls() -> None:
     watch = busy()
-    assert watch.see(31, 5, 100, high=9, stable=5) == Due.STALLING
-    assert watch.see(300, 5, 100, high=9, stable=5) == Due.NOTHING
-    assert watch.see(301, 5, 100, high=9, stable=5) == Due.STALLED_MARK
-    assert watch.see(361, 5, 100, high=9, stable=5) == Due.STALLED_MARK
+    assert watch.see(31, 5, 100, high=9) == Due.STALLING
+    assert watch.see(300, 5, 100, high=9) == Due.NOTHING
+    assert watch.see(301, 5, 100, high=9) == Due.STALLED_MARK
+    assert watch.see(361, 5, 100, high=9) == Due.STALLED_MARK
 
 
 def test_while_the_broker_does_not_say_where_it_ends_it_is_not_idle() -> None:
@@ -137,12 +136,12 @@ def test_a_sparse_partition_does_not_stall_at_its_next_record() -> None:
 
 def test_unread_data_after_a_silence_get_the_whole_limit() -> None:
     limits = Limits(idle_after=1_000, stall_limit=300)
-    quiet = begin(0, Sight(5, 100, 5, 5))
-    quiet, due = look(quiet, 900, Sight(5, 100, 5, 5), limits)
+    quiet = begin(0, Sight(5, 100, 5))
+    quiet, due = look(quiet, 900, Sight(5, 100, 5), limits)
     assert due == Due.NOTHING
-    quiet, due = look(quiet, 1_100, Sight(5, 100, 6, 6), limits)
+    quiet, due = look(quiet, 1_100, Sight(5, 100, 6), limits)
     assert due == Due.NOTHING
-    assert look(quiet, 1_200, Sight(5, 100, 6, 6), limits)[1] == Due.STALLED_MARK
+    assert look(quiet, 1_200, Sight(5, 100, 6), limits)[1] == Due.STALLED_MARK
 
 
 def test_paused_it_is_neither_and_the_clock_starts_again() -> None:
@@ -156,7 +155,7 @@ def test_paused_it_is_neither_and_the_clock_starts_again() -> None:
 def test_an_idle_partition_with_data_that_cannot_be_read_stays_idle() -> None:
     watch = busy()
     watch.see(31, 5, 100, high=5)
-    assert watch.see(91, 5, 100, high=9, stable=5) == Due.IDLE_MARK
+    assert watch.see(91, 5, 100, high=9) == Due.IDLE_MARK
     assert watch.quiet.told == Activity.IDLE
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from alerts.events import Event, Opened, encode
 from consumer.completeness import Held
 from consumer.fold import Fold
-from consumer.judging import JUDGES
+from consumer.judging import MonitorJudges
 from consumer.log import LogRecord
 from sketches import codec
 from sketches.detection import DetectionSettings
@@ -34,7 +34,7 @@ def test_profiles_are_merged_by_version_and_those_of_another_window_are_late() -
         _held(1, *codec.encode(two), late=True),
         _held(1, *codec.encode(two), version="2"),
     ]
-    read = JUDGES("app").read(held)
+    read = MonitorJudges("app").read(held)
     assert list(read.profiles) == [("", ""), ("2", "")]
     assert read.records == 4
     assert (read.profiles["", ""].records, read.profiles["", ""].late) == (3, 1)
@@ -44,14 +44,14 @@ def test_profiles_are_merged_by_version_and_those_of_another_window_are_late() -
 
 def test_a_profile_that_cannot_be_read_is_named_and_the_others_are_used() -> None:
     broken = _held(1, b"\xc1")
-    read = JUDGES("app").read([_held(0, *codec.encode(_profile(1.0))), broken])
+    read = MonitorJudges("app").read([_held(0, *codec.encode(_profile(1.0))), broken])
     assert read.unread == [broken]
     assert read.records == 1
 
 
 def test_rejects_alone_are_no_records() -> None:
     rejects = codec.encode(Profile(rejects={"json": 3}))
-    read = JUDGES("app").read([_held(0, *rejects)])
+    read = MonitorJudges("app").read([_held(0, *rejects)])
     assert read.records == 0
     assert read.profiles["", ""].rejects == {"json": 3}
 
@@ -73,7 +73,7 @@ def _shifted_log(windows: int, shift_at: int) -> list[LogRecord]:
 def test_a_shift_opens_one_incident_with_its_offsets_and_so_it_does_after_a_snapshot() -> None:
     settings = DetectionSettings(learn_for=100 * W, learn_records=10_000)
     records = _shifted_log(windows=260, shift_at=200)
-    fold = Fold("app", settings, judges=JUDGES("app"))
+    fold = Fold("app", settings, judges=MonitorJudges("app"))
     resumed: list[bytes] = []
     events: list[Event] = []
     other = fold
@@ -82,7 +82,7 @@ def test_a_shift_opens_one_incident_with_its_offsets_and_so_it_does_after_a_snap
         if other is not fold:
             resumed += [encode(event) for event in other.apply(offset, record)]
         if offset == 350:
-            other, at = Fold.restore("app", dict(fold.snapshot(351)), judges=JUDGES("app"))
+            other, at = Fold.restore("app", dict(fold.snapshot(351)), judges=MonitorJudges("app"))
             assert at == 351
     (opened,) = [event for event in events if isinstance(event, Opened)]
     (found,) = opened.evidence.ranges
