@@ -109,7 +109,13 @@ class Bench:
             future.result()
         if case is None:
             return
-        producer = Producer({"bootstrap.servers": self._bootstrap, "compression.type": "lz4"})
+        producer = Producer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "compression.type": "lz4",
+                "enable.idempotence": True,
+            }
+        )
         load = Load(case.records, case.features, case.models, per_second=2_000.0)
         for number, (when, value) in enumerate(generate(load)):
             producer.produce(topic, value, partition=number % PARTITIONS, timestamp=when)

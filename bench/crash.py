@@ -27,6 +27,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bench.records import Load, generate
+from consumer.kafka import Admin
+from consumer.scan import read_range
 from consumer.settings import load
 from consumer.tail import alert_messages
 from tests.kafka_broker import Kafka
@@ -136,6 +138,8 @@ def main() -> int:
             with Run(config, log) as run:
                 (_killed if number % 2 == 0 else _pair)(run, random.Random(seed))
                 feeder.join()
+                if not _same_input(kafka.bootstrap):
+                    raise SystemExit(f"seed {seed}: the input topic is not as it was generated")
                 if number % 4 < 2:  # a decision that is committed and not acted upon
                     run.start("--drain", failpoint="after_idle_decision:2").wait(60)
                     run.kills["after_idle_decision"] += 1
@@ -165,7 +169,8 @@ def main() -> int:
 
 def _feed(bootstrap: str) -> None:
     """Write the log at a steady pace, with its own times, so that every run reads the same."""
-    producer = Producer({"bootstrap.servers": bootstrap})
+    # Idempotent: a first attempt that is repeated must not change the order of the log.
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
     for number, (when, value) in enumerate(generate(LOAD)):
         producer.produce(TOPIC, value, partition=number % PARTITIONS, timestamp=when)
         if number % PACE == PACE - 1:
@@ -173,6 +178,19 @@ def _feed(bootstrap: str) -> None:
             time.sleep(0.1)
     if producer.flush(60):
         raise SystemExit("the log could not be written")
+
+
+def _same_input(bootstrap: str) -> bool:
+    """Whether the topic holds the log as it was generated: else runs cannot be compared."""
+    client = {"bootstrap.servers": bootstrap}
+    places = [(TOPIC, number) for number in range(PARTITIONS)]
+    ends = Admin(client).offsets(dict.fromkeys(places, "latest"))
+    read = [
+        [value for batch in read_range(client, place, 0, ends[place]) for value in batch.values]
+        for place in places
+    ]
+    written = [value for _, value in generate(LOAD)]
+    return read == [written[number::PARTITIONS] for number in range(PARTITIONS)]
 
 
 def _reset(admin: AdminClient) -> None:

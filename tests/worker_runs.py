@@ -227,7 +227,9 @@ class App:
 
     def feed(self, records: Iterable[tuple[int, int, bytes | None]]) -> int:
         """Write (partition, time in milliseconds, value); how many."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5})
+        producer = Producer(
+            {"bootstrap.servers": self.bootstrap, "linger.ms": 5, "enable.idempotence": True}
+        )
         count = 0
         for partition, when, value in records:
             producer.produce(self.topic, value, partition=partition, timestamp=when)
