@@ -70,7 +70,9 @@ class Bench:
         compression: str = "lz4",
     ) -> None:
         """Make a topic and write a load to its partitions in turn; None: it stays empty."""
-        for future in self._admin.create_topics([NewTopic(topic, partitions, 1)]).values():
+        # The times of the records are long ago: kept, whatever the broker thinks of that.
+        new = NewTopic(topic, partitions, 1, config={"retention.ms": "-1"})
+        for future in self._admin.create_topics([new]).values():
             future.result()
         if load is None:
             return
