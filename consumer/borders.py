@@ -127,8 +127,9 @@ def advance(
         times: Shape (n,), event times, microseconds; ``NO_TIME`` where there is none.
     """
     placed, moves, ahead, newest, lags = _placed(state.clock, timestamps, times)
-    moved = np.maximum(np.maximum.accumulate(moves), state.moved)
-    top = np.maximum(np.maximum.accumulate(placed), state.top)
+    highest = np.maximum.accumulate(moves)
+    moved = np.maximum(highest, state.moved)
+    top = np.maximum(highest if placed is moves else np.maximum.accumulate(placed), state.top)
     closed, crossings, limited = _borders(rule, state.closed, offsets, moved, top)
     own = _floor(rule, placed) + rule.window
     late = own <= closed
@@ -158,18 +159,22 @@ def _placed(
     clock: Clock, timestamps: IntArray, times: IntArray
 ) -> tuple[IntArray, IntArray, BoolArray, IntArray, IntArray]:
     """Times at which records count, times that they move the watermark to, clock-ahead, clocks."""
+    low, high = int(times.min()), int(times.max())
+    earliest, latest = int(timestamps.min()), int(timestamps.max())
+    newest = np.empty(len(times) + 1, dtype=np.int64)
+    lags = np.empty(len(times) + 1, dtype=np.int64)
+    newest[0], lags[0] = clock
+    within = min(low, earliest) >= -_FAR and max(high, latest) <= _FAR
+    if within and high <= earliest + AHEAD:
+        # All are believed, without looking at each.
+        np.maximum(np.maximum.accumulate(times), clock.newest, out=newest[1:])
+        np.subtract(timestamps, newest[1:], out=lags[1:])
+        return times, times, np.zeros(len(times), np.bool_), newest, lags
     stamps = np.clip(timestamps, -_FAR, _FAR)
     timed = times != NO_TIME
     times = np.clip(times, -_FAR, _FAR)
     ahead = timed & (times > stamps + AHEAD) & (stamps >= 0)
     believed = timed & ~ahead
-    newest = np.empty(len(times) + 1, dtype=np.int64)
-    lags = np.empty(len(times) + 1, dtype=np.int64)
-    newest[0], lags[0] = clock
-    if believed.all():
-        newest[1:] = np.maximum(np.maximum.accumulate(times), clock.newest)
-        lags[1:] = stamps - newest[1:]
-        return times, times, ahead, newest, lags
     newest[1:] = np.where(believed, times, NO_TIME)
     newest = np.maximum.accumulate(newest)
     last = np.maximum.accumulate(np.where(believed, np.arange(1, len(times) + 1), 0))

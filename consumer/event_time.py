@@ -94,22 +94,27 @@ def _per_second(value: float) -> int | None:
 def _from_integers(values: IntArray, unit: Unit) -> IntArray:
     if unit != "auto":
         return _scaled(values, _PER_SECOND[unit])
+    low, high = int(values.min()), int(values.max())
+    for per_second in _PER_SECOND.values():
+        if _FROM * per_second <= low and high < _TO * per_second:
+            return _exactly(values, per_second)
     times = np.full(len(values), NO_TIME, np.int64)
     for per_second in _PER_SECOND.values():
         fits = (values >= _FROM * per_second) & (values < _TO * per_second)
-        if fits.all():
-            return _scaled(values, per_second)
-        times[fits] = _scaled(values[fits], per_second)
+        times[fits] = _exactly(values[fits], per_second)
     return times
+
+
+def _exactly(values: IntArray, per_second: int) -> IntArray:
+    if per_second <= 1_000_000:
+        return values * (1_000_000 // per_second)
+    return values // (per_second // 1_000_000)
 
 
 def _scaled(values: IntArray, per_second: int) -> IntArray:
     usable = (values > 0) & (values <= _LATEST // 1_000_000 * per_second)
     held = np.where(usable, values, 0)
-    if per_second <= 1_000_000:
-        times = held * (1_000_000 // per_second)
-    else:
-        times = held // (per_second // 1_000_000)
+    times = _exactly(held, per_second)
     return np.where((times > 0) & (times < _LATEST), times, NO_TIME)
 
 

@@ -9,7 +9,7 @@ records are added together.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, compress
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
@@ -23,11 +23,12 @@ from consumer.columns import Column, beside, column, columns_table, scaled, type
 from consumer.event_time import microseconds
 from consumer.feature_tables import FeatureTables
 from consumer.field_map import ABSENT, Plan, Record, milliseconds, plan, read
-from consumer.json_records import json_objects, kind_name, too_deep
+from consumer.json_records import json_objects, kind_name, pieces, too_deep
 from consumer.names import shortened
 from consumer.record_keys import Keyed, Keys, Names, Part, by_key, inside, keys_of, names_of
 from consumer.settings import Constants, FeatureSettings, FieldMap, Limits
-from consumer.typed_records import Fit, Identity, TypedRecords
+from consumer.shapes import Identity, ShapeRules
+from consumer.typed_records import Fit, TypedRecords
 from sketches import tables
 from sketches.table import LABEL, LATENCY, PREDICTION, SCORE, BoolArray, IntArray, Table
 
@@ -46,7 +47,6 @@ _OWN = {"prediction": PREDICTION, "score": SCORE, "label": LABEL, "latency": LAT
 # What is remembered for speed is bounded.
 _KEPT_PLANS, _KEPT_CHARACTERS, _KEPT_RULES = 2_000, 10_000, 50_000
 _CONTAINERS = {dict, list}
-_PIECE_BYTES = 2_000_000
 
 Rows = NDArray[np.intp]
 _Names = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]  # of a model and a table
@@ -153,7 +153,7 @@ class _JsonDecoder:
         self._limits = limits
         self._feature = feature
         self._tables = FeatureTables(limits.name_bytes)
-        self._typed = TypedRecords(fields, limits.name_bytes, limits.nesting)
+        self._typed = TypedRecords(ShapeRules(fields, limits.name_bytes, limits.nesting))
         self._heads: dict[tuple[str, ...], _Head] = {}
         self._nested: set[Identity] = set()  # plans whose features were seen to hold containers
         self._excluded: dict[_Names, frozenset[str]] = {}  # features
@@ -163,14 +163,14 @@ class _JsonDecoder:
 
     def __call__(self, raw: RawBatch) -> Batch:
         found = _Found(len(raw.values))
-        for start, values in _pieces(raw.values, self._limits.message_bytes):
+        for start, values in pieces(raw.values, self._limits.message_bytes):
             fits, left = self._typed.read(values)
             for fit in fits:
                 self._add(fit, start, found)
             if left:
                 self._general(start, [raw.values[start + place] for place in left], left, found)
         parts = by_key(found.parts)
-        groups = [self._group(key, pieces, found) for key, pieces in parts.items()]
+        groups = [self._group(key, some, found) for key, some in parts.items()]
         groups.sort(key=lambda group: int(group.rows[0]))
         return Batch(
             offsets=raw.offsets,
@@ -467,24 +467,6 @@ class _JsonDecoder:
                 self._kept = len(names) + 1
             self._excluded[key] = excluded
         return tables.without(table, excluded) if excluded else table
-
-
-def _pieces(
-    values: Sequence[bytes | None], message_bytes: int
-) -> Iterator[tuple[int, Sequence[bytes | None]]]:
-    """A batch in pieces that stay in the processor's cache, and in memory, when parsed.
-
-    Values longer than ``message_bytes`` are left out of them: None stands there.
-    """
-    sizes = [0 if value is None else len(value) for value in values]
-    if sizes and max(sizes) > message_bytes:
-        values = [
-            None if size > message_bytes else value
-            for size, value in zip(sizes, values, strict=True)
-        ]
-    rows = max(1, _PIECE_BYTES * len(values) // max(1, sum(sizes)))
-    for start in range(0, len(values), rows):
-        yield start, values[start : start + rows]
 
 
 def _width(part: Part) -> int:

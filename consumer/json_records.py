@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 
@@ -24,6 +24,7 @@ _SAID = (
     "number with leading zero is not allowed",
     "no digit after decimal point",
 )
+_PIECE_BYTES = 2_000_000
 _NAMES: dict[type, str] = {
     list: "an array",
     str: "a text",
@@ -33,6 +34,21 @@ _NAMES: dict[type, str] = {
     type(None): "null",
     dict: "an object",
 }
+
+
+def pieces(
+    values: Sequence[bytes | None], message_bytes: int
+) -> Iterator[tuple[int, Sequence[bytes | None]]]:
+    """A batch in pieces that stay in the processor's cache, and in memory, when parsed.
+
+    Values longer than ``message_bytes`` are left out of them: None stands there.
+    """
+    sizes = list(map(len, filter(None, values)))
+    if max(sizes, default=0) > message_bytes:
+        values = [None if value and len(value) > message_bytes else value for value in values]
+    rows = max(1, _PIECE_BYTES * len(values) // max(1, sum(sizes)))
+    for start in range(0, len(values), rows):
+        yield start, values[start : start + rows]
 
 
 def json_objects(

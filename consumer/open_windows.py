@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from consumer.admission import Admission
 from consumer.batch import RecordKey
 from consumer.borders import Clock
@@ -151,26 +149,7 @@ class KeyRecords:
         self._tables = [take(rows, slice(whole, None))] if self._waiting else []
 
     def _chunk(self, table: Table) -> None:
-        profile = profile_table(_ordered(table), self._rules)
+        # ``take`` and ``concatenate`` see to it that the chunk does not know features that none of
+        # its own rows holds.
+        profile = profile_table(table, self._rules)
         self._profile = profile if self._profile is None else merge([self._profile, profile])
-
-
-def _ordered(table: Table) -> Table:
-    """The table with its names ascending and its rows together in memory.
-
-    numpy adds up in another order where an array lies otherwise, so the last bits of a profile
-    would depend on the batches that the rows came in. (``take`` and ``concatenate`` see to it that
-    the chunk does not know features that none of its own rows holds.)
-    """
-    columns = sorted(range(len(table.number_names)), key=table.number_names.__getitem__)
-    texts = sorted(range(len(table.text_names)), key=table.text_names.__getitem__)
-    numbers = table.numbers
-    if columns != list(range(len(columns))):
-        numbers = numbers[:, columns]
-    return replace(
-        table,
-        number_names=tuple(table.number_names[at] for at in columns),
-        numbers=np.ascontiguousarray(numbers),
-        text_names=tuple(table.text_names[at] for at in texts),
-        texts=tuple(table.texts[at] for at in texts),
-    )

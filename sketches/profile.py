@@ -100,7 +100,6 @@ def profile_table(table: Table, rules: ProfileRules | None = None) -> Profile:
     names, kinds = _kinds(table)
     order = sorted(range(len(table.number_names)), key=table.number_names.__getitem__)
     number_names = tuple(table.number_names[at] for at in order)
-    values = table.numbers if order == list(range(len(order))) else table.numbers[:, order]
     texts = {
         name: categories.count(column, hashed=rules.is_hashed(name))
         for name, column in sorted(zip(table.text_names, table.texts, strict=True))
@@ -110,7 +109,7 @@ def profile_table(table: Table, rules: ProfileRules | None = None) -> Profile:
         errors=0 if table.errors is None else int(np.count_nonzero(table.errors)),
         names=names,
         kinds=kinds,
-        numbers=_withheld(numbers.build(number_names, values), rules),
+        numbers=_withheld(numbers.build(number_names, table.numbers, order), rules),
         texts={name: held for name, held in texts.items() if held.counts},
     )
 
