@@ -201,6 +201,8 @@ def _column(pieces: Sequence[Cells], place: int) -> list[Any]:
 
 def types_of(values: list[Any]) -> set[type]:
     """The types of all values."""
+    if values and type(values[0]) is float and _floats(values) is not None:
+        return {float}
     if values and type(values[0]) is str:
         try:
             "".join(values)  # refuses everything else, in less than half the time of looking

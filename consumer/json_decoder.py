@@ -184,7 +184,7 @@ class _JsonDecoder:
 
     def _add(self, fit: Fit, start: int, found: _Found) -> None:
         """Adds times and a table of records that fit a shape; none of them is a reject."""
-        rows = np.array(fit.places, np.intp) + start
+        rows = _rows(fit.places) + start
         values = {
             field: _Values(path, fit.fields[path], types_of(fit.fields[path]))
             for field, path in fit.plan.paths.items()
@@ -467,6 +467,12 @@ class _JsonDecoder:
                 self._kept = len(names) + 1
             self._excluded[key] = excluded
         return tables.without(table, excluded) if excluded else table
+
+
+def _rows(places: Sequence[int]) -> Rows:
+    if isinstance(places, range):
+        return np.arange(places.start, places.stop, places.step, dtype=np.intp)
+    return np.array(places, np.intp)
 
 
 def _width(part: Part) -> int:

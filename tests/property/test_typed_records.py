@@ -216,30 +216,36 @@ def test_says_what_the_general_path_says(
     starts = [0, *accumulate(map(len, batches))]
     after = {start + 1 for start in starts[:-1] if start < len(values)}  # the first one teaches
     edges = sorted(cuts.union(starts, after))
+    enough = data.draw(st.sampled_from([1, 200]), "records that vocabularies are learned from")
     typed, general = decoder(fields, LIMITS), decoder(fields, LIMITS)
-    fitted = 0
+    fitted = worded = 0
     for start, stop in pairwise(edges):
         typed._typed._pause = typed._typed._wait = 0  # so that little is enough to learn
+        typed._typed._wordless = 0
         one = raw(values[start:stop], start)
-        found = typed(one)
+        with patch("consumer.typed_records._WORDED_RECORDS", enough):
+            found = typed(one)
+        worded += any(shape.words for shape in typed._typed._shapes)
         fitted += sum(shape.fitted for shape in typed._typed._shapes if stop > start)
         with patch.object(TypedRecords, "read", everything_left):
             assert told_exactly(found) == told_exactly(general(one))
     event(f"{fitted * 10 // max(1, len(values))} of 10 fit a shape")
+    event(f"vocabularies: {worded > 0}")
 
 
-@given(READ_AS, alike(), alike())
+@given(READ_AS, alike(), alike(), st.sampled_from([1, 200]))
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_what_was_seen_before_changes_nothing(
-    fields: FieldMap, before: list[bytes], values: list[bytes]
+    fields: FieldMap, before: list[bytes], values: list[bytes], enough: int
 ) -> None:
     """The same records again are read by the shape that they have taught."""
     typed, general = decoder(fields, LIMITS), decoder(fields, LIMITS)
     with patch.object(TypedRecords, "read", everything_left):
         expected = told_exactly(general(raw(values)))
     for batch in (before[:1], values[:1], values, values, before, values):
-        typed._typed._pause = typed._typed._wait = 0
-        found = typed(raw(batch))
+        typed._typed._pause = typed._typed._wait = typed._typed._wordless = 0
+        with patch("consumer.typed_records._WORDED_RECORDS", enough):
+            found = typed(raw(batch))
         if batch is values:
             assert told_exactly(found) == expected
 

@@ -246,7 +246,7 @@ def test_a_batch_parsed_in_pieces_is_the_same_batch(monkeypatch: pytest.MonkeyPa
         for i in range(50)
     ]
     whole = decode(*records)
-    monkeypatch.setattr("consumer.json_decoder._PIECE_BYTES", 200)
+    monkeypatch.setattr("consumer.json_records._PIECE_BYTES", 200)
     pieces = decode(*records)
     assert told(pieces) == told(whole)
     assert pieces.rejects == whole.rejects

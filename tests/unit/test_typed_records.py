@@ -200,3 +200,34 @@ def test_tricky_neighbours_of_a_shape(
     found, expected = decode(batch_of(mixed)), generally(new(fields, limits), mixed)
     assert told(found) == told(expected)
     assert (found.rejects, found.limited) == (expected.rejects, expected.limited)
+
+
+def words(decode: Decoder) -> list[set[str]]:
+    assert isinstance(decode, json_decoder._JsonDecoder)
+    (shape,) = decode._typed._shapes
+    return sorted(map(set, shape.words.values()), key=sorted)
+
+
+@pytest.mark.parametrize("base", [NESTED, FLAT])
+def test_few_words_are_a_vocabulary_until_too_many_others_come(
+    general: list[int], base: dict[str, Any]
+) -> None:
+    decode = new()
+    known = [plain(n, base) for n in range(300)]
+    decode(batch_of(known))
+    decode(batch_of(known))
+    assert words(decode) == [{"m0", "m1"}, {"x", "y", "z"}]
+    general.clear()
+    one_new = [plain(1, base).replace(b'"y"', b'"new"')]
+    for values in (known, known + one_new):
+        assert told(decode(batch_of(values))) == told(generally(new(), values))
+    assert words(decode) == [{"m0", "m1"}, {"x", "y", "z"}]
+    others = [plain(n, base).replace(b'"y"', b'"other"') for n in range(300)]
+    for _ in range(3):
+        assert told(decode(batch_of(others))) == told(generally(new(), others))
+    general.clear()
+    for _ in range(4):
+        decode(batch_of(others))
+    assert general == []
+    assert {"m0", "m1"} in words(decode)
+    assert {"other", "x", "z"} in words(decode)
