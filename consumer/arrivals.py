@@ -6,7 +6,9 @@ import logging
 from datetime import datetime
 
 from . import logs
+from .batch import Decoder
 from .commit_state import CommitState
+from .decoders import decoder_for
 from .inputs import InputPartition
 from .kafka import Admin, Partition, Reader
 from .kafka_failures import KafkaFailure
@@ -25,6 +27,7 @@ class Arrivals:
         self._admin = admin
         self._expected: set[Partition] = set()
         self._waits = False
+        self._decoders: dict[str, Decoder] = {}
 
     def expect(self, partitions: list[Partition]) -> None:
         """These will be settled in the next turn of the loop.
@@ -135,7 +138,16 @@ class Arrivals:
                 start=lost.start,
                 stop=lost.stop,
             )
-        return InputPartition(self._settings, topic, number, start)
+        return InputPartition(self._settings, topic, number, start, self._decoder(topic))
+
+    def _decoder(self, topic: str) -> Decoder:
+        """One for all partitions of a topic: what it has learned of the records serves them all."""
+        if topic not in self._decoders:
+            one = self._settings.input_for(topic)
+            if one is None:
+                raise ValueError(f"no input of the configuration reads {topic}")
+            self._decoders[topic] = decoder_for(self._settings, one, topic)
+        return self._decoders[topic]
 
     def _known(self, topic: str) -> bool:
         count = self._reader.partition_counts().get(topic, 0)

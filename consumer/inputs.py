@@ -12,7 +12,6 @@ from consumer.batch import Decoder, RawBatch
 from consumer.borders import BorderRule
 from consumer.closings import Closing, Place, State, combine, log_records, mark_records
 from consumer.commit_state import IdleDecision
-from consumer.decoders import decoder_for
 from consumer.idleness import Due, Sight
 from consumer.log import LogRecord, WatermarkRecord
 from consumer.profile_stage import PartitionProfiler
@@ -37,14 +36,14 @@ class Published(NamedTuple):
 
 
 class InputPartition:
-    """Decoder, profiler and silence of one partition of an input topic.
+    """Profiler and silence of one partition of an input topic.
 
     Args:
         settings: Of this process.
         topic: Input topic; an input of the settings reads it.
         partition: Its partition.
         start: Where reading begins.
-        decode: Another decoder than the input's format asks for (replay).
+        decode: The decoder of its topic, which partitions share.
 
     Raises:
         BorderSettingsChanged: Open windows were cut by other settings.
@@ -56,7 +55,7 @@ class InputPartition:
         topic: str,
         partition: int,
         start: Start,
-        decode: Decoder | None = None,
+        decode: Decoder,
     ) -> None:
         one = settings.input_for(topic)
         if one is None:
@@ -68,7 +67,7 @@ class InputPartition:
         self.fresh = start.fresh
         self._input = one
         self._settings = settings
-        self._decode = decode or decoder_for(settings, one, topic)
+        self._decode = decode
         self._profiler = PartitionProfiler(
             topic,
             partition,

@@ -34,7 +34,7 @@ from .log import FORMAT_VERSION, SettingsRecord, encode, settings_digest
 from .log_partitions import LogPartition
 from .settings import Settings
 
-BATCH = 5_000  # records read at once
+BATCH = 10_000  # records read at once
 TURN = 0.1  # seconds to wait for them
 CHECKPOINT_EVERY = 0.2  # seconds
 SNAPSHOT_EVERY = 60.0
