@@ -9,6 +9,7 @@ run of the worker its watermark records must account for every record of the top
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.records import Load
@@ -41,7 +42,7 @@ CASES = (
 def run(bench: Bench, *, quick: bool, rounds: int) -> dict[str, object]:
     """All cases; the numbers by name."""
     bench.fill("empty", None)
-    start = bench.floor("empty", 0), bench.worker("empty", 0)[0]
+    start = _start(bench, rounds)
     say(
         f"starting costs {start[0].cpu:.2f} s (floor), {start[1].cpu:.2f} s (worker) of CPU; "
         "below it is subtracted\n"
@@ -58,6 +59,17 @@ def run(bench: Bench, *, quick: bool, rounds: int) -> dict[str, object]:
         )
     ratios = {key: row["ratio"] for key, row in found.items()}
     return {"worker_over_floor": ratios, "end_to_end": found}
+
+
+def _start(bench: Bench, rounds: int) -> tuple[Cost, Cost]:
+    """Medians of what floor and worker take for nothing."""
+    both = [(bench.floor("empty", 0), bench.worker("empty", 0)[0]) for _ in range(rounds)]
+    floors, workers = zip(*both, strict=True)
+    return _median(floors), _median(workers)
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    return Cost(*map(statistics.median, zip(*costs, strict=True)))
 
 
 def _compare(bench: Bench, case: Case, rounds: int, start: tuple[Cost, Cost]) -> dict[str, float]:
