@@ -5,14 +5,17 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 N ?= 20
 
-.PHONY: help test test-quick lint types demo demo-verify crash bench bench-quick clean
+.PHONY: help test test-quick lint types demo demo-verify crash bench bench-quick soak profile readme clean
 
 help:
 	@echo "make test         lint, types, unit, property and real-Kafka tests"
 	@echo "make demo         a year of flights through a model, topics and the worker; alerts as they come"
 	@echo "make demo-verify  replays the demo's records and compares the alerts byte for byte"
 	@echo "make crash N=20   kill -9 and rebalances on real Kafka; alerts must equal the undisturbed run's"
-	@echo "make bench        cost against consume + orjson.loads; writes bench/results.json"
+	@echo "make bench        cost beside consume + orjson.loads and beside peers; bench/results.json"
+	@echo "make readme       the README's section on cost from bench/results.json"
+	@echo "make soak         30 minutes under load, the slope of the memory"
+	@echo "make profile      where the worker's time goes"
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -52,5 +55,14 @@ bench: $(VENV)/.ready
 bench-quick: $(VENV)/.ready
 	$(BIN)/python -m bench --quick
 
+soak: $(VENV)/.ready
+	$(BIN)/python -m bench.soak --minutes 30 --out bench/results.json
+
+profile: $(VENV)/.ready
+	$(BIN)/python -m bench.profiling
+
+readme: $(VENV)/.ready
+	$(BIN)/python -m bench.readme
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .kafka demo-out
+	rm -rf $(VENV) .bench-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .kafka demo-out

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import orjson
 
-from bench import end_to_end
+from bench import detect, end_to_end, memory, peers, scaling, stages, wire
 from bench.runs import Bench, say
 from tests.kafka_broker import Kafka
 
@@ -26,7 +26,15 @@ class _Part(Protocol):
     def __call__(self, bench: Bench, *, quick: bool, rounds: int) -> dict[str, object]: ...
 
 
-PARTS: dict[str, _Part] = {"end_to_end": end_to_end.run}
+PARTS: dict[str, _Part] = {
+    "end_to_end": end_to_end.run,
+    "stages": stages.run,
+    "peers": peers.run,
+    "detect": detect.run,
+    "wire": wire.run,
+    "memory": memory.run,
+    "scaling": scaling.run,
+}
 
 
 def main() -> int:
@@ -38,9 +46,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="what it holds of parts not run is kept")
     options = parser.parse_args()
     rounds = options.rounds or (1 if options.quick else 5)
-    results: dict[str, object] = {}
-    if options.out and options.out.exists() and options.only:
-        results = orjson.loads(options.out.read_bytes())
+    before = orjson.loads(options.out.read_bytes()) if options.out else {}
+    kept = {key: held for key, held in before.items() if options.only or key.startswith("soak")}
+    results: dict[str, object] = {"soak_mb_per_hour": None} | kept
     results |= {
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),

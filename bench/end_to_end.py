@@ -47,7 +47,7 @@ def run(bench: Bench, *, quick: bool, rounds: int) -> dict[str, object]:
         f"starting costs {start[0].cpu:.2f} s (floor), {start[1].cpu:.2f} s (worker) of CPU; "
         "below it is subtracted\n"
     )
-    say(f"{'case':>16} {'floor us':>9} {'worker us':>10} {'ratio':>6}  min-max      RSS MB")
+    say(f"{'case':>16} {'floor us':>9} {'worker us':>10} {'ratio':>6}  min-max")
     found: dict[str, dict[str, float]] = {}
     for case in CASES:
         few = case._replace(records=case.records // 7) if quick else case
@@ -55,7 +55,6 @@ def run(bench: Bench, *, quick: bool, rounds: int) -> dict[str, object]:
         say(
             f"{case.key:>16} {row['floor_us']:9.2f} {row['worker_us']:10.2f}"
             f" {row['ratio']:6.2f}  {row['ratio_min']:.2f}-{row['ratio_max']:.2f}"
-            f" {row['rss_mb']:11.1f}"
         )
     ratios = {key: row["ratio"] for key, row in found.items()}
     return {"worker_over_floor": ratios, "end_to_end": found}
@@ -93,5 +92,4 @@ def _compare(bench: Bench, case: Case, rounds: int, start: tuple[Cost, Cost]) ->
         "ratio_min": round(min(ratios), 2),
         "ratio_max": round(max(ratios), 2),
         "wall_ratio": round(statistics.median(walls), 2),
-        "rss_mb": round(worker.rss, 1),
     }

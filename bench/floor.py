@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("bootstrap")
     parser.add_argument("topic")
     parser.add_argument("--records", type=int, required=True)
-    parser.add_argument("--batch", type=int, default=10_000)
+    parser.add_argument("--batch", type=int, default=defaults.BATCH)
     options = parser.parse_args()
     settings = {
         **defaults.COMMON,

@@ -41,11 +41,10 @@ idle_after = "5min"
 
 
 class Cost(NamedTuple):
-    """What a process took: seconds of CPU with all its threads, seconds, and its peak of MB."""
+    """What a process took: seconds of CPU with all its threads, and seconds."""
 
     cpu: float
     wall: float
-    rss: float
 
 
 class Bench:
@@ -161,7 +160,7 @@ def measured(command: Sequence[str]) -> Cost:
         if process.returncode:
             log.seek(0)
             raise SystemExit(f"{' '.join(command)} failed:\n{log.read().decode()[-4000:]}")
-    return Cost(used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1024)
+    return Cost(used.ru_utime + used.ru_stime, wall)
 
 
 def say(text: str) -> None:

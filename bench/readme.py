@@ -1,0 +1,109 @@
+"""``make readme``: the README's section on cost, written from ``bench/results.json``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+ROOT = Path(__file__).parents[1]
+README, RESULTS = ROOT / "README.md", ROOT / "bench" / "results.json"
+BEGIN, END = "<!-- make readme writes from here -->\n", "<!-- to here -->\n"
+
+
+def section(found: Mapping[str, Any]) -> str:
+    """The section, from the results."""
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    rows = [
+        *_cost(found),
+        *_peers(found),
+        ("detection, 100 numbers x 4 signals, one window", f"{found['detect_ms_per_window']} ms"),
+        ("a week of 10 s windows caught up (100 features)", f"{found['week_catch_up_s']} s"),
+        *[
+            (f"peak memory, {key.replace('x', ' models x ')} features", f"{megabytes:.0f} MB")
+            for key, megabytes in found["rss_mb"].items()
+        ],
+        ("memory under load for 30 minutes", _slope(found)),
+        (
+            "profiles on the wire",
+            f"{found['profile_bytes_per_feature_window']:.0f} bytes a feature and window",
+        ),
+        ("CPU a record with 2 and 4 processes", _both(found["cpu_scaling"], " x that of 1")),
+        ("speed of 2 and 4 processes", _both(found["wall_scaling"], " x that of 1")),
+        ("restart with 10,000 features to the first new alert", f"{found['restart_s']} s"),
+        ("histogram", f"{found['histogram_ns_per_value']} ns a value"),
+    ]
+    table = "".join(f"| {what} | {figure} |\n" for what, figure in rows)
+    return (
+        f"Measured at commit {found['commit']} on {found['date']}, {found['cores']} shared cores, "
+        f"{versions}; medians of {found['rounds']} rounds.\n\n"
+        f"| what | figure |\n|---|---|\n{table}"
+    )
+
+
+def _cost(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (
+            f"worker / floor, CPU, {_case(key)}",
+            f"{row['ratio']} ({row['ratio_min']} to {row['ratio_max']}); the floor takes "
+            f"{row['floor_us']} us a record",
+        )
+        for key, row in found["end_to_end"].items()
+    ]
+
+
+def _case(key: str) -> str:
+    features, _, rest = key.partition("x50models")
+    number, _, more = features.partition(" ")
+    models = "50 models mixed, 2,000 records/s" if rest else "50 models mixed"
+    one = f"1 model, {more}" if more else "1 model"
+    return f"{number} features, {models if 'models' in key else one}"
+
+
+def _peers(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    profile = "profiling, decoding not counted"
+    rows = [
+        *[
+            (f"river's ADWIN and Page-Hinkley at {key} features / whole worker", ratio)
+            for key, ratio in found["river_over_worker"].items()
+        ],
+        (f"whylogs, DataFrame / {profile}", found["whylogs_frame_over_profile"]),
+        (f"whylogs, row by row / {profile}", found["whylogs_row_over_profile"]),
+        (f"Evidently's drift preset / {profile}", found["evidently_over_profile"]),
+    ]
+    return [(what, "not measured" if ratio is None else f"{ratio}") for what, ratio in rows]
+
+
+def _both(ratios: Mapping[str, float | None], unit: str) -> str:
+    told = (
+        "not measured: too few cores" if ratio is None else f"{ratio}{unit}"
+        for ratio in ratios.values()
+    )
+    return ", ".join(told)
+
+
+def _slope(found: Mapping[str, Any]) -> str:
+    slope = found["soak_mb_per_hour"]
+    if slope is None:
+        return "not measured"
+    return f"{slope:+} MB/hour, standard error {found['soak_mb_per_hour_error']}"
+
+
+def rewritten(readme: str, found: Mapping[str, Any]) -> str:
+    """The README with the section as the results have it."""
+    before, rest = readme.split(BEGIN)
+    _, after = rest.split(END)
+    return before + BEGIN + "\n" + section(found) + "\n" + END + after
+
+
+def main() -> int:
+    """Rewrite the README."""
+    README.write_text(rewritten(README.read_text(), orjson.loads(RESULTS.read_bytes())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
