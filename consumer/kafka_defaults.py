@@ -8,6 +8,8 @@ from consumer.kafka_settings import Value
 
 Table = dict[str, Value]
 
+BATCH: Final = 10_000  # records read at once
+
 # What the user's [kafka] table may change ...
 COMMON: Final[Table] = {
     "client.id": "streamgauge",

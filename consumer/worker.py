@@ -28,13 +28,13 @@ from .health import Health
 from .inputs import InputPartition, Produced
 from .kafka import Admin, Partition, Reader, Writer
 from .kafka_batches import Item
+from .kafka_defaults import BATCH
 from .kafka_errors import KafkaProblem, explain
 from .kafka_failures import KafkaFailure, PartitionError
 from .log import FORMAT_VERSION, SettingsRecord, encode, settings_digest
 from .log_partitions import LogPartition
 from .settings import Settings
 
-BATCH = 10_000  # records read at once
 TURN = 0.1  # seconds to wait for them
 CHECKPOINT_EVERY = 0.2  # seconds
 SNAPSHOT_EVERY = 60.0
@@ -389,8 +389,6 @@ class Worker:
         """Close all windows the idle way once everything is read; True when all of it is folded."""
         if self._arrivals.waiting() or not (self._inputs or self._logs):
             return False
-        if not self._others_drained():
-            return False
         places = [*self._inputs, *((self._settings.profiles_topic, p) for p in self._logs)]
         ends = self._admin.offsets(dict.fromkeys(places, "latest"))
         for place, part in self._inputs.items():
@@ -408,6 +406,9 @@ class Worker:
         if unread:
             return False
         self._checkpoint(STOP_WITHIN)
+        # Only now: members that drain together would wait for each other's open windows for ever.
+        if not self._others_drained():
+            return False
         ends = self._admin.offsets(dict.fromkeys(places, "latest"))
         return all(
             log.position >= ends[self._settings.profiles_topic, p] for p, log in self._logs.items()
