@@ -11,11 +11,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .histogram import FINEST, Histograms
+from .histogram import COARSEST, FINEST, Histograms
 from .numbers import Numbers
 from .table import FloatArray, IntArray
 
 _AT_ONCE = 2**20  # cells of the largest table in memory
+_LARGEST = np.finfo(np.float64).max
+_WIDTHS: FloatArray = np.ldexp(np.ones(1), np.arange(FINEST, COARSEST + 1))  # faster than ldexp
 
 
 def share_below(numbers: Numbers, edges: FloatArray) -> FloatArray:
@@ -83,7 +85,7 @@ def quantiles(bins: Histograms, shares: Sequence[float] | FloatArray) -> FloatAr
         Shape (F, Q); NaN for a feature without values.
     """
     at = _quantile_bins(bins, np.asarray(shares, dtype=np.float64))
-    return _taken(_values(bins), at)
+    return _taken(np.clip(_values(bins), -_LARGEST, _LARGEST), at)
 
 
 def clipped_moments(
@@ -107,15 +109,51 @@ def clipped_moments(
     Returns:
         Shape (4, F).
     """
-    row = np.repeat(place, np.diff(bins.starts))
-    values, count = _values(bins), bins.count.astype(np.float64)
-    if len(place) and place.min() < 0:
-        kept = row >= 0
-        row, values, count = row[kept], values[kept], count[kept]
-    x = (np.clip(values, low[row], high[row]) - centre[row]) / scale[row]
+    row, count, x = _clipped(bins, place, low, high, centre, scale)
     squared = x * x
     sums = (count, count * x, count * squared, count * squared * squared)
     return np.stack([np.bincount(row, each, minlength=len(low)) for each in sums])
+
+
+def clipped_sums(
+    bins: Histograms,
+    place: IntArray,
+    low: FloatArray,
+    high: FloatArray,
+    centre: FloatArray,
+    scale: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """The sums of x and x^2 alone, to the bit those of ``clipped_moments`` at half the cost."""
+    row, count, x = _clipped(bins, place, low, high, centre, scale)
+    # As one complex number: an addition waits for the one before, two side by side wait once.
+    both = np.empty(len(x), dtype=np.complex128)
+    np.multiply(count, x, out=both.real)
+    np.multiply(count, np.multiply(x, x, out=x), out=both.imag)
+    sums = np.zeros(len(low), dtype=np.complex128)
+    np.add.at(sums, row, both)
+    return sums.real, sums.imag
+
+
+def _clipped(
+    bins: Histograms,
+    place: IntArray,
+    low: FloatArray,
+    high: FloatArray,
+    centre: FloatArray,
+    scale: FloatArray,
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Row, count and x of each bin of a feature that is asked for."""
+    known = place >= 0
+    if not known.all():
+        bins, place = bins.select(np.flatnonzero(known)), place[known]
+    sizes = np.diff(bins.starts)
+    x = _values(bins)
+    # Repeating a column of features is faster than looking it up for every bin.
+    np.maximum(x, np.repeat(low[place], sizes), out=x)
+    np.minimum(x, np.repeat(high[place], sizes), out=x)
+    x -= np.repeat(centre[place], sizes)
+    x /= np.repeat(scale[place], sizes)
+    return np.repeat(place, sizes), bins.count.astype(np.float64), x
 
 
 def snapped_edges(bins: Histograms, count: int = 16) -> FloatArray:
@@ -156,8 +194,11 @@ def snapped_edges(bins: Histograms, count: int = 16) -> FloatArray:
 
 
 def _values(bins: Histograms) -> FloatArray:
-    """The value that stands for each bin, shape (B,)."""
-    return np.where(bins.index == 0, 0.0, bins.middles())
+    """The value that stands for each bin, shape (B,); infinite beyond the range of doubles."""
+    with np.errstate(over="ignore"):
+        found: FloatArray = (bins.index + 0.5) * _WIDTHS.take(bins.scale - FINEST)
+    np.putmask(found, bins.index == 0, 0.0)
+    return found
 
 
 def _quantile_bins(bins: Histograms, shares: FloatArray) -> IntArray:

@@ -11,13 +11,13 @@ Source: batch means for the long-run variance, as in Kim, Alexopoulos, Tsui and 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from .budget import student
 from .state import Packed, pack_all, unpack_all
-from .table import BoolArray, FloatArray
+from .table import BoolArray, FloatArray, IntArray
 
 LEVELS: Final = 8  # windows of 1, 2, 4, .. 128 blocks
 WINDOWS: Final = 2 ** np.arange(LEVELS)
@@ -145,6 +145,22 @@ class Scales:
         return found
 
 
+class Points(NamedTuple):
+    """N means of the last blocks of some signals; every column has the shape (N,).
+
+    Attributes:
+        signals: Number of each one's signal.
+        blocks: Blocks in it.
+        shift: Its deviation from the level.
+        sample: Records behind it.
+    """
+
+    signals: IntArray
+    blocks: IntArray
+    shift: FloatArray
+    sample: FloatArray
+
+
 @dataclass(frozen=True, slots=True)
 class Noise:
     """What is expected of S signals, and how far they stray by themselves.
@@ -167,47 +183,49 @@ class Noise:
     uncertainty: FloatArray
     factor: FloatArray
 
-    def standardise(self, away: FloatArray, sample: FloatArray) -> FloatArray:
+    def standardise(self, away: FloatArray, sample: float) -> FloatArray:
         """Residuals in units of the long-run noise of one block, clipped to ``LIMIT``.
 
         Args:
             away: Shape (S,), value minus level; NaN stays NaN, infinities are clipped.
-            sample: Shape (S,), records behind each value.
+            sample: Records of the block.
         """
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            variance = self.white / np.maximum(sample, 1) + self.long_run + self.uncertainty
-            found: FloatArray = np.clip(away / (np.sqrt(variance) * self.factor), -LIMIT, LIMIT)
-        return found
+            variance = self.white / max(sample, 1.0) + self.long_run + self.uncertainty
+            found: FloatArray = away / (np.sqrt(variance) * self.factor)
+        return np.minimum(np.maximum(found, -LIMIT), LIMIT)
 
-    def limits(
-        self, signal: int, sample: FloatArray, threshold: float, gate: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """How far means of 1, 2, .. K blocks must be from the level to be told.
+    def limits(self, means: Points, quantiles: FloatArray, gate: FloatArray) -> FloatArray:
+        """How far means must be from the level to be told.
 
-        Farther than the threshold times the noise, and past the gate with 90 % certainty. A mean
+        Farther than the critical value of the noise, and past the gate with 90 % certainty. A mean
         of w blocks strays no more than means of fewer blocks do, so the smallest value that follows
         from any shorter window holds.
 
         Args:
-            signal: Number of the signal.
-            sample: Shape (K,), records behind each mean.
-            threshold: In units of the noise.
-            gate: Shape (K,), smallest effect worth telling.
+            means: N of them.
+            quantiles: Shape (LEVELS, S), critical values in units of the noise.
+            gate: Shape (N,), smallest effect worth telling.
 
         Returns:
-            The limits, and each mean's standard deviation were all blocks independent but for the
-            long-run noise; shape (K,) each.
+            Shape (N,).
         """
-        count = np.arange(1, len(sample) + 1)
-        white = self.white[signal] / np.maximum(sample, 1)
-        wide = white + self.extra[:, signal, None] + self.uncertainty[signal]
-        deviation = np.sqrt(wide) * self.factor[signal]  # shape (LEVELS, K)
-        deviation[WINDOWS[:, None] > count] = np.inf
-        quantile = student(threshold, self.df[:, signal])[:, None]
-        critical = np.min(quantile * deviation, axis=0)
-        certain = gate + _NORMAL_90 * np.min(deviation, axis=0)
-        own = np.sqrt(white + self.long_run[signal] / count) * self.factor[signal]
-        return np.maximum(critical, certain), own
+        signals = means.signals
+        white = self.white[signals] / np.maximum(means.sample, 1)
+        wide = white + self.extra[:, signals] + self.uncertainty[signals]
+        deviation = np.sqrt(wide) * self.factor[signals]  # shape (LEVELS, N)
+        deviation[WINDOWS[:, None] > means.blocks] = np.inf
+        critical = np.min(quantiles[:, signals] * deviation, axis=0)
+        found: FloatArray = np.maximum(critical, gate + _NORMAL_90 * np.min(deviation, axis=0))
+        return found
+
+    def strays(self, means: Points) -> FloatArray:
+        """Their standard deviations, were all blocks independent but for the long-run noise."""
+        signals = means.signals
+        variance = self.white[signals] / np.maximum(means.sample, 1)
+        variance += self.long_run[signals] / means.blocks
+        found: FloatArray = np.sqrt(variance) * self.factor[signals]
+        return found
 
     def moved(self, signal: int, shift: float) -> Noise:
         """The same noise around another level of one signal."""

@@ -23,8 +23,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from .detection import DetectionSettings, FeatureDetection
-from .profile import Profile
-from .reading import clipped_moments
+from .profile import KINDS, Profile
+from .reading import clipped_sums
 from .reference import (
     CELLS,
     OTHER,
@@ -188,9 +188,14 @@ def measure(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatAr
 
 
 def _moments(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatArray]:
-    count, first, second, _ = clipped_moments(
-        profile.numbers.histogram,
-        places(profile.numbers.names, reference.numbers),
+    held = profile.numbers
+    place = places(held.names, reference.numbers)
+    known = place >= 0
+    count = np.zeros(len(reference.numbers))
+    count[place[known]] = held.count[known]
+    first, second = clipped_sums(
+        held.histogram,
+        place,
         reference.low,
         reference.high,
         reference.centre,
@@ -203,8 +208,8 @@ def _moments(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatA
     # a few records of a rare flag may have none set, which leaves the logarithm of almost nothing.
     prior = np.maximum(reference.kurtosis - 1, 0.0)
     variance = (known * variance + prior) / (known + prior)
-    location = np.where(count > 0, np.clip(mean, -_FARTHEST, _FARTHEST), np.nan)
-    ratio = np.clip(np.sqrt(variance), _SMALLEST, _FARTHEST)
+    location = np.where(count > 0, np.minimum(np.maximum(mean, -_FARTHEST), _FARTHEST), np.nan)
+    ratio = np.minimum(np.maximum(np.sqrt(variance), _SMALLEST), _FARTHEST)
     spread = np.where(count >= _LEAST_SPREAD, np.log(ratio), np.nan)
     return location, spread
 
@@ -232,18 +237,17 @@ def _shares(
 ) -> tuple[FloatArray, FloatArray]:
     """Missing and unseen share of every feature of the reference, shape (A,) each."""
     place = places(reference.names, profile.names)
+    kinds = np.zeros((len(place), KINDS))
     known = place >= 0
-    values = np.zeros((len(reference.names), 3))  # numbers, texts, all
-    if known.any():
-        kinds = profile.kinds[place[known]]
-        values[known, 0] = kinds[:, Kind.NUMBER]
-        values[known, 1] = kinds[:, Kind.TEXT] + kinds[:, Kind.BOOLEAN]
-        values[known, 2] = kinds[:, Kind.NUMBER :].sum(axis=1)
-    strange = (values[:, :2] * reference.foreign).sum(axis=1)
-    place = places(reference.texts, reference.names)
-    own = reference.foreign[place, 1] == 0
-    strange[place[own]] += cells[own, UNSEEN]
-    present = values[:, 2]
+    kinds[known] = profile.kinds[place[known]]
+    foreign = reference.foreign
+    strange = kinds[:, Kind.NUMBER] * foreign[:, 0]
+    strange += (kinds[:, Kind.TEXT] + kinds[:, Kind.BOOLEAN]) * foreign[:, 1]
+    if reference.texts:
+        place = places(reference.texts, reference.names)
+        own = foreign[place, 1] == 0
+        strange[place[own]] += cells[own, UNSEEN]
+    present = kinds[:, Kind.NUMBER :].sum(axis=1)
     records = profile.records
     missing = (records - present) / records if records else np.full(len(present), np.nan)
     unseen = np.where(present > 0, strange / np.maximum(present, 1), np.nan)
@@ -263,6 +267,8 @@ def distances(before: FloatArray, after: FloatArray) -> FloatArray:
     Returns:
         Shape (T,), NaN where there is no count.
     """
+    if not len(before):
+        return np.zeros(0)
     m, n = before.sum(axis=1), after.sum(axis=1)
     p = before / np.maximum(m, 1)[:, None]
     q = after / np.maximum(n, 1)[:, None]

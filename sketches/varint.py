@@ -54,14 +54,16 @@ def unpack(data: bytes) -> IntArray:
         raise ValueError("bytes that end within a number")
     if len(last) == len(found):
         return found.astype(np.int64)
-    first = np.concatenate([[0], last[:-1] + 1])
-    length = last - first + 1
+    length = np.diff(last, prepend=-1)
     if int(length.max()) > _LONGEST:
         raise ValueError("a number over 63 bits")
-    numbers = np.zeros(len(first), dtype=np.int64)
-    for part in range(int(length.max())):
-        on = np.flatnonzero(length > part)
-        numbers[on] |= (found[first[on] + part].astype(np.int64) & 0x7F) << (7 * part)
+    numbers = found[last].astype(np.int64)
+    long = np.flatnonzero(length > 1)
+    value, end, held = numbers[long], last[long], length[long]
+    for part in range(1, int(held.max())):
+        on = np.flatnonzero(held > part)
+        value[on] = value[on] << 7 | (found[end[on] - part] & 0x7F)
+    numbers[long] = value
     return numbers
 
 

@@ -7,16 +7,15 @@ blocks allows within the budget, and far enough to be worth telling. Until it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 
-from .budget import Thresholds
+from .budget import Thresholds, student
 from .detectors import Bank
-from .residuals import Noise
+from .residuals import Noise, Points
 from .signals import Gates
 from .state import pack, unpack
 from .table import BoolArray, FloatArray, IntArray
@@ -84,19 +83,30 @@ class Changed(msgspec.Struct, array_like=True):
     total: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """Of the last 1, 2, .. K blocks that say something about a signal.
+class Means(NamedTuple):
+    """Of the last 1, 2, .. K blocks that say something about each of C signals.
 
     Attributes:
-        shift: Shape (K,), mean deviation from the level.
-        sample: Shape (K,), records.
-        number: Shape (K,), number of the earliest block.
+        signals: Shape (C,), their numbers.
+        shift: Shape (K, C), mean deviation from the level.
+        sample: Shape (K, C), records.
+        number: Shape (K, C), number of the earliest block; -1: so many do not say anything.
     """
 
+    signals: IntArray
     shift: FloatArray
     sample: FloatArray
     number: IntArray
+
+    def since(self, blocks: Sequence[int]) -> IntArray:
+        """How many blocks of each signal are the one of this number or later, shape (C,)."""
+        found: IntArray = np.count_nonzero(self.number >= np.array(blocks), axis=0)
+        return found
+
+    def at(self, rows: IntArray, columns: IntArray) -> Points:
+        """Single ones: of ``rows + 1`` blocks of the signals in these columns."""
+        place = rows, columns
+        return Points(self.signals[columns], rows + 1, self.shift[place], self.sample[place])
 
 
 class Watch:
@@ -120,8 +130,8 @@ class Watch:
     ) -> None:
         signals = len(noise.level)
         self.noise = noise
-        self.thresholds = thresholds
         self.bank = Bank(signals, thresholds.page_hinkley, thresholds.adwin)
+        self.retune(thresholds)
         self.block = -1
         self._by_records = by_records
         self._shares = shares
@@ -140,7 +150,8 @@ class Watch:
 
     def retune(self, thresholds: Thresholds) -> None:
         """Hold to another budget; an ADWIN takes its delta when it restarts next."""
-        self.thresholds = thresholds
+        self._warning = student(thresholds.warning, self.noise.df)
+        self._critical = student(thresholds.critical, self.noise.df)
         self.bank.threshold = thresholds.page_hinkley
         self.bank.delta = thresholds.adwin
 
@@ -162,7 +173,7 @@ class Watch:
         self._away[slot] = away
         self._records[slot] = records
         self._starts[self.block % STARTS] = start
-        z = self.noise.standardise(away, np.full(len(away), float(records)))
+        z = self.noise.standardise(away, float(records))
         fed = np.isfinite(z) & gates.tested
         if self._changed:
             fed[list(self._changed)] = False
@@ -179,65 +190,105 @@ class Watch:
             if known is None or block > known.block:
                 self._waiting[signal] = Waiting(detector, max(block, 0), self.block)
 
-    def _means(self, signal: int, blocks: int) -> Means:
-        """Mean deviations of the last 1, 2, .. ``blocks`` blocks that say something."""
-        blocks = min(blocks, RING, self.block + 1)
-        numbers = np.arange(self.block, self.block - blocks, -1)
-        away, records = self._away[numbers % RING, signal], self._records[numbers % RING]
+    def _means(self, signals: Sequence[int]) -> Means:
+        """Mean deviations of the last 1, 2, .. blocks that say something."""
+        columns = np.array(signals)
+        number = np.arange(self.block, max(self.block - RING, -1), -1)[:, None]
+        slots = number % RING
+        away, records = self._away[slots, columns], self._records[slots]
         known = np.isfinite(away) & (records > 0)
-        away, records, numbers = away[known], records[known], numbers[known]
-        weight = records if self._by_records[signal] else np.ones(len(away))
-        shift = np.cumsum(weight * away) / np.maximum(np.cumsum(weight), 1e-300)
-        return Means(shift, np.cumsum(records), numbers)
+        if not known.all():
+            order = np.argsort(~known, axis=0, kind="stable")
+            known = np.take_along_axis(known, order, axis=0)
+            away = np.where(known, np.take_along_axis(away, order, axis=0), 0.0)
+            number = np.where(known, number[order, 0], -1)
+            records = np.where(known, records[order, 0], 0.0)
+        weight = np.where(self._by_records[columns], records, 1.0)
+        shift = np.cumsum(weight * away, axis=0)
+        shift /= np.maximum(np.cumsum(weight, axis=0), 1e-300)
+        sample = np.broadcast_to(np.cumsum(records, axis=0), shift.shape)
+        return Means(columns, shift, sample, np.broadcast_to(number, shift.shape))
 
-    def _limits(
-        self, signal: int, means: Means, threshold: float, gate: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        gates = np.where(means.shift > 0, gate[0, signal], gate[1, signal])
-        return self.noise.limits(signal, means.sample, threshold, gates)
+    def _limits(self, means: Points, quantiles: FloatArray, gate: FloatArray) -> FloatArray:
+        """Limits of means; ``gate`` has the shape (2, S)."""
+        signals = means.signals
+        gates = np.where(means.shift > 0, gate[0, signals], gate[1, signals])
+        return self.noise.limits(means, quantiles, gates)
 
-    def _confirm(self, end: int, gates: Gates) -> list[Finding]:
-        found = []
-        for signal in sorted(self._waiting):
-            waiting = self._waiting[signal]
-            blocks = self.block - waiting.block + 1
-            means = self._means(signal, blocks)
-            if not len(means.shift):
-                continue
-            limits, own = self._limits(signal, means, self.thresholds.warning, gates.warning)
-            size = np.abs(means.shift)
-            sure = size > limits
-            if sure.any():
-                # The likeliest onset: where the mean since then stands out most.
-                at = int(np.argmax(np.where(sure, size / own, -1.0)))
-                del self._waiting[signal]
-                first = int(means.number[at])
-                self._changed[signal] = Changed(
-                    waiting.detector,
-                    first,
-                    int(self._starts[first % STARTS]),
-                    self.block,
-                    float(means.shift[at]),
-                    self._is_critical(signal, means, gates, at),
-                    end,
-                )
-                found.append(self._finding(signal, means, at, float(limits[at])))
-            elif self._is_vain(waiting, size, float(gates.least[signal])):
-                del self._waiting[signal]
+    def _are_critical(self, means: Points, gates: Gates) -> BoolArray:
+        limits = self._limits(means, self._critical, gates.critical)
+        found: BoolArray = np.abs(means.shift) > limits
         return found
 
-    def _is_vain(self, waiting: Waiting, size: FloatArray, least: float) -> bool:
-        """A proposal too old, or without anything to see in the blocks since."""
-        age = self.block - waiting.proposed + 1
-        recent = size[min(_PATIENCE, len(size)) - 1]
-        return age > RING or (age >= _PATIENCE and max(size[-1], recent) < least / 2)
+    def _confirm(self, end: int, gates: Gates) -> list[Finding]:
+        if not self._waiting:
+            return []
+        signals = sorted(self._waiting)
+        waiting = [self._waiting[signal] for signal in signals]
+        means = self._means(signals)
+        held = means.since([each.block for each in waiting])
+        score = self._scores(means, held, gates)
+        # The likeliest onset: where the mean since then stands out most.
+        rows = np.argmax(score, axis=0)
+        columns = np.flatnonzero(np.max(score, axis=0) >= 0)
+        best = means.at(rows[columns], columns)
+        limits = self._limits(best, self._warning, gates.warning)
+        critical = self._are_critical(best, gates).tolist()
+        for at, column in enumerate(columns.tolist()):
+            first = int(means.number[rows[column], column])
+            self._changed[signals[column]] = Changed(
+                waiting[column].detector,
+                first,
+                int(self._starts[first % STARTS]),
+                self.block,
+                float(best.shift[at]),
+                critical[at],
+                end,
+            )
+        for signal in best.signals.tolist():
+            del self._waiting[signal]
+        self._give_up(means, held, gates)
+        return [self._finding(best, at, limits) for at in range(len(limits))]
 
-    def _is_critical(self, signal: int, means: Means, gates: Gates, at: int) -> bool:
-        limits, _ = self._limits(signal, means, self.thresholds.critical, gates.critical)
-        return bool(abs(means.shift[at]) > limits[at])
+    def _scores(self, means: Means, held: IntArray, gates: Gates) -> FloatArray:
+        """How far each mean stands out of its own noise, -1 where no change is confirmed.
 
-    def _finding(self, signal: int, means: Means, at: int, limit: float) -> Finding:
-        changed, shift = self._changed[signal], float(means.shift[at])
+        Args:
+            means: Of K blocks of C signals.
+            held: Shape (C,), how many of them count.
+            gates: What is worth telling.
+
+        Returns:
+            Shape (K, C).
+        """
+        gate = gates.warning[:, means.signals]
+        # A limit is never below the gate.
+        near = np.abs(means.shift) > np.where(means.shift > 0, gate[0], gate[1])
+        near &= np.arange(len(near))[:, None] < held
+        found = np.full(near.shape, -1.0)
+        points = means.at(*np.nonzero(near))
+        size = np.abs(points.shift)
+        sure = size > self._limits(points, self._warning, gates.warning)
+        found[near] = np.where(sure, size / self.noise.strays(points), -1.0)
+        return found
+
+    def _give_up(self, means: Means, held: IntArray, gates: Gates) -> None:
+        """Forget proposals too old, or without anything to see in the blocks since."""
+        column, last = np.arange(len(held)), np.maximum(held - 1, 0)
+        recent = np.minimum(last, _PATIENCE - 1)
+        size = np.maximum(np.abs(means.shift[last, column]), np.abs(means.shift[recent, column]))
+        nothing = (size < gates.least[means.signals] / 2).tolist()
+        for at, signal in enumerate(means.signals.tolist()):
+            waiting = self._waiting.get(signal)
+            if waiting is None or not held[at]:
+                continue
+            age = self.block - waiting.proposed + 1
+            if age > RING or (age >= _PATIENCE and nothing[at]):
+                del self._waiting[signal]
+
+    def _finding(self, means: Points, at: int, limits: FloatArray) -> Finding:
+        signal, shift, limit = int(means.signals[at]), float(means.shift[at]), float(limits[at])
+        changed = self._changed[signal]
         return Finding(
             signal=signal,
             detector=changed.detector,
@@ -254,95 +305,101 @@ class Watch:
         self, away: FloatArray, records: int, end: int, gates: Gates
     ) -> tuple[list[Finding], list[int], list[int]]:
         """What became of the changes told before."""
-        again: list[Finding] = []
-        recovered, settled = [], []
-        for signal in sorted(self._changed):
-            changed = self._changed[signal]
-            if not np.isfinite(away[signal]):
-                continue
-            weight = float(records) if self._by_records[signal] else 1.0
-            changed.weight += weight
-            changed.total += weight * float(away[signal])
-            means = self._means(signal, RING)
-            limits, _ = self._limits(signal, means, self.thresholds.warning, gates.warning)
-            if self._is_back(signal, changed, means, gates):
-                recovered.append(signal)
-            elif end - changed.anchor < SETTLED:
-                again += self._grown(signal, changed, means, limits, gates)
-            elif self._is_stable(signal, changed, means, gates):
-                settled.append(signal)
+        known = np.isfinite(away)
+        signals = [signal for signal in sorted(self._changed) if known[signal]]
+        if not signals:
+            return [], [], []
+        changed = [self._changed[signal] for signal in signals]
+        means = self._means(signals)
+        weight = np.where(self._by_records[means.signals], float(records), 1.0)
+        moved = (weight * away[means.signals]).tolist()
+        for each, more, far in zip(changed, weight.tolist(), moved, strict=True):
+            each.weight += more
+            each.total += far
+        back = self._are_back(changed, means, gates)
+        early = np.array([end - each.anchor < SETTLED for each in changed])
+        again = self._grown(changed, means, gates, ~back & early)
+        settled = []
+        for at in np.flatnonzero(~back & ~early).tolist():
+            if self._is_stable(at, changed[at], means, gates):
+                settled.append(signals[at])
             else:
-                changed.anchor, changed.weight, changed.total = end, 0.0, 0.0
+                changed[at].anchor, changed[at].weight, changed[at].total = end, 0.0, 0.0
+        recovered = means.signals[back].tolist()
         for signal in recovered:
             self._restart(signal, 0.0)
         for signal in settled:
-            changed = self._changed[signal]
-            self._restart(signal, changed.total / changed.weight)
+            told = self._changed[signal]
+            self._restart(signal, told.total / told.weight)
         return again, recovered, settled
 
-    def _is_back(self, signal: int, changed: Changed, means: Means, gates: Gates) -> bool:
-        """Near the level for long enough, and by enough records to tell that from chance.
+    def _are_back(self, changed: list[Changed], means: Means, gates: Gates) -> BoolArray:
+        """Near the level for long enough, and by enough records to tell that from chance, (C,).
 
         Near: within half of what a change must be. Enough: had the change gone on, a mean so much
         nearer would be three standard deviations of its own noise (of a share, that of the share it
         had gone to) away; but never more than four times ``QUIET``.
         """
-        since = self.block - changed.told
-        upto = min(len(means.shift), 4 * self._quiet)
-        if since < self._quiet or upto < self._quiet:
-            return False
-        least = np.broadcast_to(gates.least, gates.warning.shape)
-        limits, _ = self._limits(signal, means, self.thresholds.warning, least)
-        white = float(self.noise.white[signal])
-        if self._shares[signal]:
-            share = min(max(float(self.noise.level[signal]) + changed.effect, 0.0), 1.0)
-            white = max(white, share * (1 - share))
-        half = limits / 2
-        nearer = abs(changed.effect) - np.sign(changed.effect) * means.shift
-        enough = nearer >= 3 * np.sqrt(white / np.maximum(means.sample, 1))
-        at = self._quiet - 1
-        while at < upto - 1 and not enough[at]:
-            at += 1
-        return at < since and bool(abs(means.shift[at]) <= half[at])
+        since = self.block - np.array([each.told for each in changed])
+        most = np.minimum(means.since([0] * len(changed)), 4 * self._quiet)
+        long = (since >= self._quiet) & (most >= self._quiet)
+        if not long.any():
+            return long
+        signals, effect = means.signals, np.array([each.effect for each in changed])
+        white = self.noise.white[signals]
+        share = np.minimum(np.maximum(self.noise.level[signals] + effect, 0.0), 1.0)
+        white = np.where(self._shares[signals], np.maximum(white, share * (1 - share)), white)
+        rows = slice(self._quiet - 1, 4 * self._quiet)
+        nearer = np.abs(effect) - np.sign(effect) * means.shift[rows]
+        enough = nearer >= 3 * np.sqrt(white / np.maximum(means.sample[rows], 1))
+        enough |= np.arange(self._quiet, self._quiet + len(enough))[:, None] >= most
+        at = np.argmax(enough, axis=0) + self._quiet - 1
+        points = means.at(at, np.arange(len(at)))
+        limits = self.noise.limits(points, self._warning, gates.least[signals])
+        found: BoolArray = long & (at < since) & (np.abs(points.shift) <= limits / 2)
+        return found
 
     def _grown(
-        self, signal: int, changed: Changed, means: Means, limits: FloatArray, gates: Gates
+        self, changed: list[Changed], means: Means, gates: Gates, asked: BoolArray
     ) -> list[Finding]:
         """A change is told again if it doubled, turned round, or has become critical."""
-        since = int(np.count_nonzero(means.number >= changed.block))
-        recent = min(self._quiet, since) - 1
-        at = since - 1
-        if recent < 0:
-            return []
-        turned = means.shift[recent] * changed.effect < 0
-        if abs(means.shift[recent]) > abs(means.shift[at]) or turned:
-            at = recent
-        if turned and self.block - changed.told < self._quiet:
-            return []
-        critical = self._is_critical(signal, means, gates, at)
-        size = abs(float(means.shift[at]))
-        worse = critical and not changed.critical
-        more = size >= 2 * abs(changed.effect) or turned
-        if not (worse or (more and size > limits[at])):
-            return []
-        if turned:
-            changed.block = int(means.number[at])
-            changed.onset = int(self._starts[changed.block % STARTS])
-            changed.critical = False
-            changed.anchor, changed.weight, changed.total = self._now, 0.0, 0.0
-        changed.critical = changed.critical or critical
-        changed.effect = float(means.shift[at])
-        changed.told = self.block
-        return [self._finding(signal, means, at, float(limits[at]))]
+        column, effect = np.arange(len(changed)), np.array([each.effect for each in changed])
+        since = means.since([each.block for each in changed])
+        whole = np.maximum(since, 1) - 1
+        recent = np.minimum(whole, self._quiet - 1)
+        lately, all_of_it = means.shift[recent, column], means.shift[whole, column]
+        turned = lately * effect < 0
+        at = np.where((np.abs(lately) > np.abs(all_of_it)) | turned, recent, whole)
+        points = means.at(at, column)
+        critical = self._are_critical(points, gates)
+        limits = self._limits(points, self._warning, gates.warning)
+        size = np.abs(points.shift)
+        fresh = self.block - np.array([each.told for each in changed]) < self._quiet
+        worse = critical & ~np.array([each.critical for each in changed])
+        more = ((size >= 2 * np.abs(effect)) | turned) & (size > limits)
+        told = asked & (since > 0) & ~(turned & fresh) & (worse | more)
+        found = []
+        for place in np.flatnonzero(told).tolist():
+            each = changed[place]
+            if turned[place]:
+                each.block = int(means.number[at[place], place])
+                each.onset = int(self._starts[each.block % STARTS])
+                each.critical = False
+                each.anchor, each.weight, each.total = self._now, 0.0, 0.0
+            each.critical = each.critical or bool(critical[place])
+            each.effect = float(points.shift[place])
+            each.told = self.block
+            found.append(self._finding(points, place, limits))
+        return found
 
-    def _is_stable(self, signal: int, changed: Changed, means: Means, gates: Gates) -> bool:
-        since = int(np.count_nonzero(means.number > changed.told))
+    def _is_stable(self, column: int, changed: Changed, means: Means, gates: Gates) -> bool:
+        since = int(np.count_nonzero(means.number[:, column] > changed.told))
         if not since:
             return False
-        apart = abs(float(means.shift[since - 1]) - changed.total / max(changed.weight, 1e-300))
-        none = np.zeros_like(gates.warning)
-        limits, _ = self._limits(signal, means, self.thresholds.warning, none)
-        return apart <= max(float(gates.least[signal]), float(limits[since - 1]))
+        mean = means.at(np.array([since - 1]), np.array([column]))
+        apart = abs(float(mean.shift[0]) - changed.total / max(changed.weight, 1e-300))
+        limit = self.noise.limits(mean, self._warning, np.zeros(1))[0]
+        return bool(apart <= max(gates.least[mean.signals[0]], limit))
 
     def _restart(self, signal: int, shift: float) -> None:
         """Watch on from the level plus ``shift``, the detectors as new."""
