@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 N ?= 20
 
-.PHONY: help test test-quick lint types demo demo-verify crash bench bench-quick soak profile readme clean
+.PHONY: help test test-quick lint types demo demo-verify crash bench bench-quick soak soak-quick profile readme clean
 
 help:
 	@echo "make test         lint, types, unit, property and real-Kafka tests"
@@ -57,6 +57,9 @@ bench-quick: $(VENV)/.ready
 
 soak: $(VENV)/.ready
 	$(BIN)/python -m bench.soak --minutes 30 --out bench/results.json
+
+soak-quick: $(VENV)/.ready
+	$(BIN)/python -m bench.soak --minutes 1
 
 profile: $(VENV)/.ready
 	$(BIN)/python -m bench.profiling
