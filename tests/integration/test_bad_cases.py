@@ -278,7 +278,7 @@ def test_a_broker_dies_and_comes_back(
         worker.says("partition is active", times=2)
         kafka_cluster.kill(1)
         gone = time.monotonic()
-        worker.says("the Kafka client reports")
+        worker.says("the Kafka client reports", within=40)
         wait_until(lambda: time.monotonic() - gone > 10, 20, "the broker is away for 10 s")
         kafka_cluster.restart(1)
         app.feed((n % 2, *one) for n, one in enumerate(records[half:], start=half))
@@ -298,7 +298,7 @@ def test_a_broker_dies_and_comes_back(
             one.says("partitions begin")
         kafka_cluster.kill(1)
         for one in (patient, hasty):
-            one.says("the Kafka client reports")
+            one.says("the Kafka client reports", within=40)
             one.send(signal.SIGTERM)
         hasty.says("stopping")
         hasty.send(signal.SIGTERM)
