@@ -23,8 +23,6 @@ READ: Final[Table] = {
     "heartbeat.interval.ms": 3_000,
     "max.poll.interval.ms": 120_000,
     "check.crcs": True,
-    # A commit that was on its way as the broker went is waited for, deaf to signals, for so long.
-    "socket.timeout.ms": 10_000,
     # The client's own default of a second stalls a fast reader whenever its queue was full.
     "fetch.queue.backoff.ms": 10,
     "fetch.wait.max.ms": 100,

@@ -31,6 +31,7 @@ from .kafka_batches import Item
 from .kafka_defaults import BATCH
 from .kafka_errors import KafkaProblem, explain
 from .kafka_failures import KafkaFailure, PartitionError
+from .last_resort import ends_process
 from .log import FORMAT_VERSION, SettingsRecord, encode, settings_digest
 from .log_partitions import LogPartition
 from .settings import Settings
@@ -39,6 +40,7 @@ TURN = 0.1  # seconds to wait for them
 CHECKPOINT_EVERY = 0.2  # seconds
 SNAPSHOT_EVERY = 60.0
 STOP_WITHIN = 8.0  # seconds a last checkpoint may take after SIGTERM
+COMMIT_WITHIN = 30.0  # seconds; a coordinator that moves takes less
 BACK_OFF = 1.0
 REMEDY = (
     "make them with: streamgauge topics create\n"
@@ -200,7 +202,10 @@ class Worker:
     def _committed(self, offsets: list[tuple[str, int, int, str]]) -> bool:
         """Commit; False: not now. What was published stays, the next checkpoint commits it."""
         try:
-            self._reader.commit(offsets)
+            # librdkafka does not come back from a commit that was on its way as its broker died,
+            # not even once the broker runs again: only a new process helps.
+            with ends_process("commit", COMMIT_WITHIN):
+                self._reader.commit(offsets)
         except KafkaFailure as failure:
             if failure.kind not in {"retriable", "lost"}:
                 raise

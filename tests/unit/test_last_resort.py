@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import orjson
+
+BLOCK = """\
+import time
+from consumer import logs
+from consumer.last_resort import ends_process
+logs.start()
+with ends_process("commit", {within}):
+    time.sleep({takes})
+"""
+
+
+def run(within: float, takes: float) -> subprocess.CompletedProcess[bytes]:
+    code = BLOCK.format(within=within, takes=takes)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=30, check=False
+    )
+
+
+def test_a_block_that_is_not_left_ends_the_process_and_says_so() -> None:
+    ended = run(within=0.1, takes=60)
+    assert ended.returncode == 1
+    said = orjson.loads(ended.stderr)
+    assert (said["level"], said["doing"], said["waited"]) == ("ERROR", "commit", "0.1 s")
+    assert "start the worker again" in said["message"]
+
+
+def test_a_block_that_is_left_in_time_ends_nothing() -> None:
+    ended = run(within=30, takes=0)
+    assert (ended.returncode, ended.stderr) == (0, b"")
