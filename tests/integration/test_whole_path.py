@@ -97,6 +97,26 @@ def test_a_second_group_is_independent(calm: Calm, other: App) -> None:
     assert calm.app.alerts() == calm.alerts
 
 
+def test_workers_that_drain_together_all_end(
+    kafka: str, app_name: str, topic_name: str, tmp_path: Path
+) -> None:
+    """Each has windows open that no record closes while it waits for the other."""
+    many = generate(Load(records=200_000, features=3, per_second=2_000.0))
+    with App(kafka, app_name, topic_name, tmp_path) as app:
+        app.make_topic(4)
+        app.feed((number % 4, *one) for number, one in enumerate(many))
+        first = app.run("--drain")
+        first.says("partitions begin")
+        first.send(signal.SIGSTOP)  # the second one joins before all is read
+        second = app.run("--drain")
+        second.says("started")
+        first.send(signal.SIGCONT)
+        for worker in (first, second):
+            assert worker.ended(60) == 0, worker.text
+            assert worker.events("partition is active"), worker.text
+        assert app.counted() == dict.fromkeys(range(4), 50_000)
+
+
 @pytest.mark.parametrize(
     "points",
     [
