@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import Protocol
 import orjson
 
 from bench import detect, end_to_end, memory, peers, scaling, stages, wire
-from bench.runs import Bench, say
+from bench.runs import Bench, commit, say
 from tests.kafka_broker import Kafka
 
 PACKAGES = ("confluent-kafka", "numpy", "orjson", "msgspec", "river")
@@ -46,7 +45,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="what it holds of parts not run is kept")
     options = parser.parse_args()
     rounds = options.rounds or (1 if options.quick else 5)
-    before = orjson.loads(options.out.read_bytes()) if options.out else {}
+    old = options.out and options.out.exists()
+    before = orjson.loads(options.out.read_bytes()) if old else {}
     kept = {key: held for key, held in before.items() if options.only or key.startswith("soak")}
     results: dict[str, object] = {"soak_mb_per_hour": None} | kept
     results |= {
@@ -66,14 +66,6 @@ def main() -> int:
         options.out.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
     say("\n" + orjson.dumps(results).decode())
     return 0
-
-
-def commit() -> str:
-    """Short hash of the commit that is measured."""
-    found = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -9,8 +9,11 @@ from typing import Any
 
 import orjson
 
+from bench import end_to_end
+
 ROOT = Path(__file__).parents[1]
 README, RESULTS = ROOT / "README.md", ROOT / "bench" / "results.json"
+CASES = {case.key: case for case in end_to_end.CASES}
 BEGIN, END = "<!-- make readme writes from here -->\n", "<!-- to here -->\n"
 
 
@@ -23,15 +26,18 @@ def section(found: Mapping[str, Any]) -> str:
         ("detection, 100 numbers x 4 signals, one window", f"{found['detect_ms_per_window']} ms"),
         ("a week of 10 s windows caught up (100 features)", f"{found['week_catch_up_s']} s"),
         *[
-            (f"peak memory, {key.replace('x', ' models x ')} features", f"{megabytes:.0f} MB")
+            (f"peak memory, models x features {key.replace('x', ' x ')}", f"{megabytes:.0f} MB")
             for key, megabytes in found["rss_mb"].items()
         ],
-        ("memory under load for 30 minutes", _slope(found)),
+        (f"memory under load for {found.get('soak_minutes', 0):g} minutes", _slope(found)),
         (
             "profiles on the wire",
             f"{found['profile_bytes_per_feature_window']:.0f} bytes a feature and window",
         ),
-        ("CPU a record with 2 and 4 processes", _both(found["cpu_scaling"], " x that of 1")),
+        (
+            "CPU a record with 2 and 4 processes, heartbeats each 0.3 s",
+            _both(found["cpu_scaling"], " x that of 1"),
+        ),
         ("speed of 2 and 4 processes", _both(found["wall_scaling"], " x that of 1")),
         ("restart with 10,000 features to the first new alert", f"{found['restart_s']} s"),
         ("histogram", f"{found['histogram_ns_per_value']} ns a value"),
@@ -56,11 +62,11 @@ def _cost(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _case(key: str) -> str:
-    features, _, rest = key.partition("x50models")
-    number, _, more = features.partition(" ")
-    models = "50 models mixed, 2,000 records/s" if rest else "50 models mixed"
-    one = f"1 model, {more}" if more else "1 model"
-    return f"{number} features, {models if 'models' in key else one}"
+    case = CASES[key]
+    models = f"{case.models} models mixed" if case.models > 1 else "1 model"
+    return (
+        f"{case.features} features, {models}, {case.per_second:,.0f} records/s, {case.compression}"
+    )
 
 
 def _peers(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -71,10 +77,15 @@ def _peers(found: Mapping[str, Any]) -> list[tuple[str, str]]:
             for key, ratio in found["river_over_worker"].items()
         ],
         (f"whylogs, DataFrame / {profile}", found["whylogs_frame_over_profile"]),
-        (f"whylogs, row by row / {profile}", found["whylogs_row_over_profile"]),
+        (f"whylogs, a profile for each row / {profile}", found["whylogs_row_over_profile"]),
+        (f"whylogs, row by row into one / {profile}", found["whylogs_track_over_profile"]),
         (f"Evidently's drift preset / {profile}", found["evidently_over_profile"]),
     ]
-    return [(what, "not measured" if ratio is None else f"{ratio}") for what, ratio in rows]
+    return [(what, "not measured" if ratio is None else _short(ratio)) for what, ratio in rows]
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
 
 
 def _both(ratios: Mapping[str, float | None], unit: str) -> str:
@@ -89,7 +100,8 @@ def _slope(found: Mapping[str, Any]) -> str:
     slope = found["soak_mb_per_hour"]
     if slope is None:
         return "not measured"
-    return f"{slope:+} MB/hour, standard error {found['soak_mb_per_hour_error']}"
+    error, measured = found["soak_mb_per_hour_error"], found["soak_commit"]
+    return f"{slope:+} MB/hour, standard error {error} (commit {measured})"
 
 
 def rewritten(readme: str, found: Mapping[str, Any]) -> str:

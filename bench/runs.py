@@ -163,6 +163,14 @@ def measured(command: Sequence[str]) -> Cost:
     return Cost(used.ru_utime + used.ru_stime, wall)
 
 
+def commit() -> str:
+    """Short hash of the commit that is measured."""
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()
+
+
 def say(text: str) -> None:
     """Print at once."""
     sys.stdout.write(text + "\n")

@@ -24,7 +24,7 @@ import orjson
 from confluent_kafka import Producer
 
 from bench.records import Load, generate
-from bench.runs import PARTITIONS, Bench, measured, say
+from bench.runs import PARTITIONS, Bench, commit, measured, say
 from tests.kafka_broker import Kafka
 
 TOPIC = "soak"
@@ -98,6 +98,7 @@ def main() -> int:
             "soak_mb_per_hour": round(line.slope, 2),
             "soak_mb_per_hour_error": round(line.error, 2),
             "soak_minutes": options.minutes,
+            "soak_commit": commit(),
         }
         options.out.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
     return 0
