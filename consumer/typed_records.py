@@ -91,7 +91,7 @@ class TypedRecords:
             self._punish()
             return [], left
         fits: list[Fit] = []
-        for at, shape in enumerate(self._shapes):
+        for number, shape in enumerate(self._shapes):
             some = values if len(left) == len(values) else [values[place] for place in left]
             fit, missed = _read(shape, some)
             shape.fitted = len(some) - len(missed)
@@ -101,7 +101,7 @@ class TypedRecords:
                     out = set(missed)
                     places = [place for at, place in enumerate(left) if at not in out]
                 fits.append(fit._replace(places=places))
-                self._words(at, fit, len(missed))
+                self._words(number, fit, len(missed))
             left = [left[at] for at in missed]
             if not left:
                 break
@@ -127,8 +127,8 @@ class TypedRecords:
                     if both.width > shape.seen.width:
                         self._put(place, shape_of(self._rules, plan, identity, both, shape.words))
                     return
-        shape_or_none = shape_of(self._rules, plan, identity, seen)
-        self._put(min(len(self._shapes), _SHAPES - 1), shape_or_none)
+        last = min(len(self._shapes), _SHAPES - 1)
+        self._put(last, shape_of(self._rules, plan, identity, seen))
 
     def _words(self, at: int, fit: Fit, missed: int) -> None:
         """Give a shape vocabularies; take them away where they keep too many records out."""
