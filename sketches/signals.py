@@ -47,25 +47,38 @@ class Rule(NamedTuple):
     """How one kind of signal is judged and told.
 
     ``warning`` and ``critical`` are the smallest effects (up, down) worth telling; infinite: never.
+    A ``hard`` signal is one that a fault moves and ordinary days do not: half of the budget is for
+    these, half for the soft ones.
     """
 
     unit: str
     effect_unit: str
     warning: tuple[float, float]
     critical: tuple[float, float]
+    hard: bool
 
 
 _NEVER: Final = math.inf
-_SHARE_UP: Final = Rule("share", "points", (0.005, _NEVER), (0.03, _NEVER))
+_JUMP: Final = math.log(5.0)
+_SHARE_UP: Final = Rule("share", "points", (0.005, _NEVER), (0.03, _NEVER), True)
+_DISTANCE: Final = Rule("distance", "distance", (0.1, _NEVER), (0.2, _NEVER), False)
 RULES: Final[Mapping[str, Rule]] = {
-    "location": Rule("value", "sd", (0.1, 0.1), (0.25, 0.25)),
+    "location": Rule("value", "sd", (0.1, 0.1), (0.25, 0.25), False),
     # 0.1 of the logarithm of a standard deviation is 0.2 of that of a variance.
-    "spread": Rule("value", "ratio", (0.1, 0.1), (0.2, 0.2)),
-    "missing": Rule("share", "points", (0.005, 0.005), (0.03, 0.03)),
+    "spread": Rule("value", "ratio", (0.1, 0.1), (0.2, 0.2), False),
+    "shape": _DISTANCE,
+    "zeros": Rule("share", "points", (0.1, 0.1), (0.3, 0.3), True),
+    "outside": Rule("share", "points", (0.01, _NEVER), (0.05, _NEVER), True),
+    "stuck": Rule("share", "points", (0.1, _NEVER), (0.3, _NEVER), True),
+    "magnitude": Rule("value", "ratio", (_JUMP, _JUMP), (_JUMP, _JUMP), True),
+    "missing": Rule("share", "points", (0.005, 0.005), (0.03, 0.03), True),
+    "kind": _SHARE_UP,
+    "non_finite": _SHARE_UP,
     "unseen": _SHARE_UP,
-    "distance": Rule("distance", "distance", (0.1, _NEVER), (0.2, _NEVER)),
-    "volume": Rule("per_second", "ratio", (math.log(1.6), -math.log(0.7)), (0.9, 0.6)),
-    "late": Rule("share", "points", (0.02, _NEVER), (0.1, _NEVER)),
+    "vanished": Rule("share", "points", (0.045, _NEVER), (0.1, _NEVER), True),
+    "distance": _DISTANCE,
+    "volume": Rule("per_second", "ratio", (math.log(1.6), -math.log(0.7)), (0.9, 0.6), True),
+    "late": Rule("share", "points", (0.02, _NEVER), (0.1, _NEVER), True),
     "rejects": _SHARE_UP,
     "errors": _SHARE_UP,
 }
