@@ -67,11 +67,12 @@ class Shape:
         seen: Their keys.
         layout: Of their features.
         words: Vocabularies.
+        plain: The same shape without them; None: it has none.
         parse: One value to a struct, refusing what does not fit.
         fitted: Records of the last piece that did.
     """
 
-    __slots__ = ("fitted", "identity", "layout", "parse", "plan", "seen", "words")
+    __slots__ = ("fitted", "identity", "layout", "parse", "plain", "plan", "seen", "words")
 
     def __init__(
         self,
@@ -88,6 +89,7 @@ class Shape:
         self.layout = layout
         self.words = words
         self.parse = parse
+        self.plain: Shape | None = None
         self.fitted = 0
 
 

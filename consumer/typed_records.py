@@ -19,10 +19,11 @@ from msgspec.structs import astuple
 from consumer.columns import Cells, Layout, cells
 from consumer.field_map import Plan, Record
 from consumer.shapes import (
-    NO_WORDS,
     Identity,
+    Place,
     Shape,
     ShapeRules,
+    Words,
     seen_of,
     shape_of,
     union,
@@ -92,17 +93,18 @@ class TypedRecords:
             return [], left
         fits: list[Fit] = []
         for number, shape in enumerate(self._shapes):
-            some = values if len(left) == len(values) else [values[place] for place in left]
-            fit, missed = _read(shape, some)
-            shape.fitted = len(some) - len(missed)
-            if shape.fitted:
-                places = left
-                if missed:
-                    out = set(missed)
-                    places = [place for at, place in enumerate(left) if at not in out]
-                fits.append(fit._replace(places=places))
-                self._words(number, fit, len(missed))
-            left = [left[at] for at in missed]
+            fit, missed = _fit(shape, values, left)
+            shape.fitted = len(fit.places)
+            if fit.places:
+                fits.append(fit)
+            other: Fit | None = None  # for want of a word alone
+            if missed and shape.plain is not None:
+                other, missed = _fit(shape.plain, values, missed)
+                shape.fitted += len(other.places)
+                if other.places:
+                    fits.append(other)
+            self._words(number, fit, other)
+            left = missed
             if not left:
                 break
         self._shapes.sort(key=lambda shape: -shape.fitted)
@@ -125,29 +127,36 @@ class TypedRecords:
                 both = union(shape.seen, seen)
                 if both is not None:
                     if both.width > shape.seen.width:
-                        self._put(place, shape_of(self._rules, plan, identity, both, shape.words))
+                        self._put(place, shape_of(self._rules, plan, identity, both))
                     return
         last = min(len(self._shapes), _SHAPES - 1)
         self._put(last, shape_of(self._rules, plan, identity, seen))
 
-    def _words(self, at: int, fit: Fit, missed: int) -> None:
-        """Give a shape vocabularies; take them away where they keep too many records out."""
+    def _words(self, at: int, fit: Fit, other: Fit | None) -> None:
+        """Give a shape vocabularies; take away those that keep too many records out.
+
+        Args:
+            at: The shape's place.
+            fit: What fits it.
+            other: What does but for a word.
+        """
         shape = self._shapes[at]
-        if shape.words:
-            if missed <= _UNKNOWN_WORDS * (missed + shape.fitted):
-                return
-            words = NO_WORDS
+        if other is not None and len(other.places) > _UNKNOWN_WORDS * shape.fitted:
+            said = words_of(shape.plan, other.layout, other.fields, other.features)
+            words = {place: held for place, held in shape.words.items() if _all(said, place, held)}
             self._worded += 1
             self._wordless = min(2**self._worded, _LONGEST_WAIT)
-        elif self._wordless or shape.fitted < _WORDED_RECORDS:
+        elif self._wordless or len(fit.places) < _WORDED_RECORDS:
             return
         else:
-            words = words_of(shape.plan, shape.layout, fit.fields, fit.features)
-            if not words:
-                self._wordless = _LONGEST_WAIT
-                return
+            words = {**words_of(shape.plan, shape.layout, fit.fields, fit.features), **shape.words}
+        if words == shape.words:
+            self._wordless = _LONGEST_WAIT
+            return
+        plain = shape.plain or shape
         made = shape_of(self._rules, shape.plan, shape.identity, shape.seen, words)
         if made is not None:
+            made.plain = plain if words else None
             made.fitted = shape.fitted
             made.layout.odd |= shape.layout.odd
             self._shapes[at] = made
@@ -155,6 +164,7 @@ class TypedRecords:
     def _put(self, place: int, shape: Shape | None) -> None:
         if shape is not None:
             self._shapes[place : place + 1] = [shape]
+            self._wordless = 0
             self._changes = min(self._changes + 1, _LONGEST_WAIT)
             self._wait = min(2**self._changes, _LONGEST_WAIT)
 
@@ -179,6 +189,24 @@ class TypedRecords:
         return any(
             known != (*keys,) and _searches(known, keys) > _SEARCHES for known, keys in pairs
         )
+
+
+def _all(said: Words, place: Place, held: tuple[str, ...]) -> bool:
+    """Whether all that records say in a place is in its vocabulary."""
+    return place in said and frozenset(held).issuperset(said[place])
+
+
+def _fit(
+    shape: Shape, values: Sequence[bytes | None], left: Sequence[int]
+) -> tuple[Fit, Sequence[int]]:
+    """Of the values at some places, what fits a shape, and the places of what does not."""
+    some = values if len(left) == len(values) else [values[place] for place in left]
+    fit, missed = _read(shape, some)
+    if not missed:
+        return fit._replace(places=left), ()
+    out = set(missed)
+    places = [place for at, place in enumerate(left) if at not in out]
+    return fit._replace(places=places), [left[at] for at in missed]
 
 
 def _read(shape: Shape, values: Sequence[bytes | None]) -> tuple[Fit, list[int]]:

@@ -231,3 +231,17 @@ def test_few_words_are_a_vocabulary_until_too_many_others_come(
     assert general == []
     assert {"m0", "m1"} in words(decode)
     assert {"other", "x", "z"} in words(decode)
+
+
+def test_partitions_with_models_of_their_own_are_parsed_fast(general: list[int]) -> None:
+    decode = new()
+    pieces = [
+        [plain(n, NESTED).replace(b': "m', b': "%d-m' % partition) for n in range(300)]
+        for partition in range(4)
+    ]
+    expected = [told(generally(new(), values)) for values in pieces]
+    general.clear()
+    for _ in range(4):
+        assert [told(decode(batch_of(values))) for values in pieces] == expected
+    assert general == [300]  # the first piece alone
+    assert {"x", "y", "z"} in words(decode)
