@@ -16,10 +16,12 @@ import msgspec
 import orjson
 from msgspec import Meta
 
-from sketches.detection import Severity
+from alerts.causes import Cause
+from sketches.detection import Ownership, Severity
 
 FORMAT_VERSION = 1
 MAX_BYTES = 64_000  # of a message's value
+OWNERSHIP_BYTES = 12_000  # of these, for labels, owner, runbook and dashboard
 
 _TIME = {"format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
 _HASH = {"pattern": "^[0-9a-f]{20}$"}
@@ -64,6 +66,20 @@ _Summary = Annotated[str, _says("One line for people.")]
 _Text = Annotated[str, _says("One paragraph for people.")]
 _Share = Annotated[float | None, _says("Share of the records, 0 to 1.", minimum=0, maximum=1)]
 _Number = Annotated[float | None, _says("In the unit that `unit` names; null: not defined.")]
+_Cause = Annotated[
+    Cause,
+    _says(
+        "The root cause that the changes point at. schema_break: records or types that cannot be "
+        "read as before. unit_change: a factor. stuck: one value. missing: nulls. volume: traffic "
+        "grew, fell or ended. version: only in versions just deployed. upstream: many features at "
+        "once, or a late source. new_category: values never seen. gradual: a slow drift. shift: "
+        "another distribution, none of these. unknown: none can be told."
+    ),
+]
+_Labels = Annotated[dict[str, str], _says("`models.NAME.labels` of the configuration.")]
+_Owner = Annotated[str | None, _says("`models.NAME.owner` of the configuration; null: none.")]
+_Runbook = Annotated[str | None, _says("`models.NAME.runbook`, an address; null: none.")]
+_Dashboard = Annotated[str | None, _says("`models.NAME.dashboard`, an address; null: none.")]
 _Partition = Annotated[int, _says("Partition of the input topic.", **_COUNT)]
 _Offset = Annotated[int, _says("Offset in the input topic.", **_COUNT)]
 
@@ -86,8 +102,8 @@ class ChangedFeature(msgspec.Struct, frozen=True, kw_only=True):
     signal: Annotated[
         str,
         _says(
-            "location, spread, missing, distance, unseen, volume, late, rejects, errors. More may "
-            "come."
+            "location, spread, missing, distance, unseen, volume, late, rejects, errors, kind, "
+            "magnitude, stuck, zeros, outside, non_finite, shape, vanished, gradual. More may come."
         ),
     ]
     active: Annotated[bool, _says("Still changed; false: it returned or was accepted.")]
@@ -165,6 +181,11 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="o
     features_total: _Features
     features_watched: _Watched
     evidence: Evidence
+    cause: _Cause = "unknown"
+    labels: _Labels = {}
+    owner: _Owner = None
+    runbook: _Runbook = None
+    dashboard: _Dashboard = None
 
 
 class Updated(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="updated"):
@@ -194,6 +215,11 @@ class Updated(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     features_total: _Features
     features_watched: _Watched
     evidence: Evidence
+    cause: _Cause = "unknown"
+    labels: _Labels = {}
+    owner: _Owner = None
+    runbook: _Runbook = None
+    dashboard: _Dashboard = None
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="resolved"):
@@ -225,6 +251,11 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     features_total: _Features
     features_watched: _Watched
     evidence: Evidence
+    cause: _Cause = "unknown"
+    labels: _Labels = {}
+    owner: _Owner = None
+    runbook: _Runbook = None
+    dashboard: _Dashboard = None
 
 
 class NoData(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="no_data"):
@@ -244,6 +275,11 @@ class NoData(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="n
     since: Annotated[str, _says("End of the last window with data.", **_TIME)]
     summary: _Summary
     text: _Text
+    cause: _Cause = "volume"
+    labels: _Labels = {}
+    owner: _Owner = None
+    runbook: _Runbook = None
+    dashboard: _Dashboard = None
 
 
 class DataLoss(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="data_loss"):
@@ -288,6 +324,10 @@ class DataLoss(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     found: Annotated[int | None, _says("Profiles that were.", **_COUNT)]
     summary: _Summary
     text: _Text
+    labels: _Labels = {}
+    owner: _Owner = None
+    runbook: _Runbook = None
+    dashboard: _Dashboard = None
 
 
 class LimitReached(
@@ -308,6 +348,10 @@ class LimitReached(
     ]
     summary: _Summary
     text: _Text
+    labels: _Labels = {}
+    owner: _Owner = None
+    runbook: _Runbook = None
+    dashboard: _Dashboard = None
 
 
 IncidentEvent = Opened | Updated | Resolved
@@ -349,6 +393,11 @@ def hash_id(*parts: str | int) -> str:
 def event_type(event: Event | type[Event]) -> str:
     """The value of ``type`` in an event, or in the events of a class: ``opened``, ..."""
     return str(event.__struct_config__.tag)
+
+
+def owned(event: Event, ownership: Ownership) -> Event:
+    """The event with the labels, owner, runbook and dashboard of its model."""
+    return msgspec.structs.replace(event, **msgspec.structs.asdict(ownership))
 
 
 def encode(event: Event) -> bytes:

@@ -8,11 +8,12 @@ shift of months does not swallow a storm. Pure: time is what the reports say.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Final, Protocol
 
 import msgspec
 
+from alerts.causes import cause
 from alerts.events import (
     FORMAT_VERSION,
     IncidentEvent,
@@ -135,7 +136,12 @@ class IncidentBook:
         self._incidents: list[Incident] = []
 
     def apply(
-        self, report: Report, ranges: Ranges, *, watched: int | None = None
+        self,
+        report: Report,
+        ranges: Ranges,
+        *,
+        watched: int | None = None,
+        deployed: Mapping[str, int] | None = None,
     ) -> list[IncidentEvent]:
         """What is to be told after one window.
 
@@ -143,6 +149,7 @@ class IncidentBook:
             report: Of the window; reports come in order of time.
             ranges: (onset, detected) -> (partition, start, stop) of the records in between.
             watched: Number of features watched; None: not known.
+            deployed: As for ``alerts.causes.cause``.
 
         Returns:
             At most one event for each incident, in the order in which these began.
@@ -162,7 +169,8 @@ class IncidentBook:
         reopened = self._place(list(changes.values()))
         events: list[IncidentEvent] = []
         for incident in self._incidents:
-            event = self._event(incident, now, incident.id in reopened, ranges, watched)
+            again = incident.id in reopened
+            event = self._event(incident, now, again, ranges, watched, deployed)
             if event is not None:
                 events.append(event)
         return events
@@ -292,7 +300,13 @@ class IncidentBook:
         return incident
 
     def _event(
-        self, incident: Incident, now: int, reopened: bool, ranges: Ranges, watched: int | None
+        self,
+        incident: Incident,
+        now: int,
+        reopened: bool,
+        ranges: Ranges,
+        watched: int | None,
+        deployed: Mapping[str, int] | None,
     ) -> IncidentEvent | None:
         why: tuple[str, ...] = ()
         reason = ""
@@ -331,6 +345,11 @@ class IncidentBook:
                 watched=watched,
                 why=why,
                 reason=reason,
+                cause=cause(
+                    (entry.change for entry in incident.entries),
+                    watched=watched,
+                    deployed=deployed,
+                ),
             ),
             sorted(
                 ((entry.change, not entry.end) for entry in incident.entries),

@@ -9,8 +9,10 @@ from typing import Final, NamedTuple
 import msgspec
 import orjson
 
+from alerts.causes import Cause
 from alerts.events import (
     MAX_BYTES,
+    OWNERSHIP_BYTES,
     ChangedFeature,
     Evidence,
     IncidentEvent,
@@ -52,6 +54,7 @@ class Facts(NamedTuple):
         watched: Number of features watched.
         why: Of an update.
         reason: Of a resolution.
+        cause: Of the incident.
     """
 
     app: str
@@ -68,6 +71,7 @@ class Facts(NamedTuple):
     watched: int | None = None
     why: tuple[str, ...] = ()
     reason: str = ""
+    cause: Cause = "unknown"
 
 
 def listed(
@@ -88,7 +92,7 @@ def listed(
         event = _built(kind, facts, ranked, tuple(changes))
         summary, text = incident_texts(event)
         event = msgspec.structs.replace(event, summary=summary, text=text)
-        if len(changes) <= 1 or len(encode(event)) <= MAX_BYTES:
+        if len(changes) <= 1 or len(encode(event)) <= MAX_BYTES - OWNERSHIP_BYTES:
             return event
         changes = changes[: len(changes) * 3 // 4]
 
@@ -137,6 +141,7 @@ def _built(
             ),
             partitions_total=len(facts.ranges),
         ),
+        cause=facts.cause,
         **more,  # type: ignore[arg-type]
     )
 

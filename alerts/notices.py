@@ -136,6 +136,7 @@ def data_back(app: str, topic: str, model: str, since: int, at: int) -> Resolved
             f"not judged."
         ),
         reason="data_back",
+        cause="volume",
         changes=(),
         changes_total=0,
         features_total=0,

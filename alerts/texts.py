@@ -7,10 +7,10 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from alerts.causes import Cause, together
 from alerts.events import ChangedFeature, Evidence, IncidentEvent, Moved, Resolved, Updated
 from alerts.units import between, moment, number, numbers, rates, share
 
-TOGETHER: Final = 0.3  # of the features watched; more than that at once has one cause, upstream
 LONGEST_NAME: Final = 60  # characters of a name in a text; the fields hold the whole
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
@@ -99,19 +99,45 @@ _PHRASES: Final = {
     "late": ("late records", ""),
     "rejects": ("rejected records", ""),
     "errors": ("failed predictions", ""),
+    "kind": ("{name} of another type", ""),
+    "magnitude": ("{name} off by a factor", "unit?"),
+    "stuck": ("{name} stuck", ""),
+    "zeros": ("{name} zeros", ""),
+    "outside": ("{name} outside its range", ""),
+    "non_finite": ("{name} not finite", ""),
+    "shape": ("{name} shape changed", ""),
+    "vanished": ("{name} known values gone", ""),
+    "gradual": ("{name} drifts {way}", ""),
 }
 _FACTS: Final = {
-    "location": "the mean of {name} is {after}; the baseline says {before}",
-    "spread": "the spread of {name} is {after}; the baseline says {before}",
-    "missing": "{name} is missing in {after} of the records; the baseline says {before}",
-    "unseen": "{after} of the records have a value of {name} that the baseline never had; "
-    "{before} is usual",
+    "location": "the mean of {name} is {after}",
+    "spread": "the spread of {name} is {after}",
+    "missing": "{name} is missing in {after} of the records",
+    "unseen": "{after} of the records have a value of {name} that the baseline never had",
     "distance": "the values of {name} are mixed otherwise than in the baseline: Jensen-Shannon "
-    "distance {after}, where {before} is usual",
-    "volume": "traffic is {after}; {before} is usual",
-    "late": "{after} of the records came late; {before} is usual",
-    "rejects": "{after} of the records could not be read; {before} is usual",
-    "errors": "{after} of the predictions failed; {before} is usual",
+    "distance {after}",
+    "volume": "traffic is {after}",
+    "late": "{after} of the records came late",
+    "rejects": "{after} of the records could not be read",
+    "errors": "{after} of the predictions failed",
+    "kind": "{after} of the values of {name} have a JSON type that the baseline never had",
+    "magnitude": "{name} is off by a factor, at {after}",
+    "stuck": "{name} repeats one value, in {after} of the records",
+    "zeros": "{name} is zero in {after} of the records",
+    "outside": "{after} of the values of {name} are outside the range of the baseline",
+    "non_finite": "{name} is NaN or infinite in {after} of the records",
+    "vanished": "values of {name} that made up {before} of the baseline make up {after}",
+    "gradual": "{name} drifts slowly, and is {after}",
+}
+_CAUSES: Final[dict[Cause, str]] = {
+    "schema_break": "a schema break: records or types that cannot be read as before",
+    "unit_change": "a unit change: values are off by a factor",
+    "stuck": "a stuck source: one value repeats",
+    "missing": "missing values: look at the source or the join that fills them",
+    "volume": "traffic: look at who sends, and at what stands between",
+    "version": "the deploy: only versions that are new have changed",
+    "new_category": "new values: the baseline never had them",
+    "gradual": "a slow drift, not a break",
 }
 
 
@@ -126,7 +152,7 @@ def _headline(event: IncidentEvent, time: str) -> str:
         return f"{end.format(lasted=lasted)} {what}{more}"
     word = _why(event) if isinstance(event, Updated) else ""
     since = f" since {moment(lead.onset, beside=time)}"
-    if _together(event):
+    if together(event.features_total, event.features_watched):
         return (
             f"{word}{event.features_total:,} of {event.features_watched:,} features moved together"
             f"{since}: look upstream; most of all {what}"
@@ -150,11 +176,6 @@ def _why(event: Updated) -> str:
     return ""
 
 
-def _together(event: IncidentEvent) -> bool:
-    watched = event.features_watched
-    return watched is not None and event.features_total > max(2, TOGETHER * watched)
-
-
 def _sentences(event: IncidentEvent, who: str) -> list[str]:
     lead = event.changes[0]
     said = [
@@ -170,18 +191,20 @@ def _sentences(event: IncidentEvent, who: str) -> list[str]:
     )
     if len(event.changes) > 1:
         said.append(_others(event))
-    if _together(event):
+    if together(event.features_total, event.features_watched):
         said.append(
             f"{event.features_total:,} of {event.features_watched:,} features moved together, so "
             "look upstream first: a join, a schema, a unit, a source."
         )
+    if event.cause in _CAUSES:
+        said.append(f"Most likely {_CAUSES[event.cause]}.")
     said.append(_evidence(event.topic, event.evidence))
     return said
 
 
 def _fact(change: ChangedFeature, where: bool) -> str:
     before, after = _values(change)
-    text = _FACTS.get(change.signal, "{signal} of {name} is {after}; the baseline says {before}")
+    text = _FACTS.get(change.signal, "{signal} of {name} is {after}")
     size = _effect(change)
     text = text.format(
         name=feature_name(change) or "the model",
@@ -191,7 +214,7 @@ def _fact(change: ChangedFeature, where: bool) -> str:
     )
     if where and (place := _place(change)):
         text += f", in {place}"
-    return f"{text}."
+    return f"{text}; with no change it would be {before}."
 
 
 def _opening(event: IncidentEvent, who: str) -> str:

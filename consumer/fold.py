@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from alerts.events import Event
+from alerts.events import Event, owned
 from consumer import snapshots
 from consumer.completeness import Completeness, Held
 from consumer.evidence import Evidence
@@ -126,7 +126,7 @@ class Fold:
         if isinstance(record, SettingsRecord):
             self._settle(record)
             return []
-        return self._close(record)
+        return self._owned(self._close(record))
 
     def progress(self) -> dict[str, TopicProgress]:
         """How far each input topic is."""
@@ -246,6 +246,12 @@ class Fold:
                 model.judge.settle(record.settings)
                 if model.silence is not None:
                     _lower(topic, model.silence.deadline(record.settings.learn_for))
+
+    def _owned(self, events: list[Event]) -> list[Event]:
+        """Whom each concerns is said here, for all that judges tell now and later."""
+        if not self.settings.owners:
+            return events
+        return [owned(event, self.settings.ownership(event.model)) for event in events]
 
     def _close(self, record: WatermarkRecord) -> list[Event]:
         name = record.topic

@@ -22,19 +22,37 @@ from sketches.profile import Profile
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
     monitor: bytes
     book: bytes
+    versions: dict[str, int | None] = {}
 
 
 class MonitoredModel:
-    """One model: the monitor sees changes, the book makes incidents of them."""
+    """One model: the monitor sees changes, the book makes incidents of them.
 
-    def __init__(self, monitor: ModelMonitor, book: IncidentBook) -> None:
+    Args:
+        monitor: Of the model.
+        book: Of its incidents.
+        versions: Version -> start of its first window; None: as old as the model itself.
+    """
+
+    def __init__(
+        self,
+        monitor: ModelMonitor,
+        book: IncidentBook,
+        versions: dict[str, int | None] | None = None,
+    ) -> None:
         self._monitor = monitor
         self._book = book
+        self._versions = versions or {}
 
     def fold(self, end: int, window: int, read: Read, ranges: Ranges) -> list[Event]:
         """As ``ModelJudge.fold``."""
         report = self._monitor.fold(end, window, read.profiles)
-        return list(self._book.apply(report, ranges, watched=report.watched or None))
+        since = end - window if self._versions else None
+        for version, _ in read.profiles:
+            self._versions.setdefault(version, since)
+        deployed = {name: at for name, at in self._versions.items() if at is not None}
+        watched = report.watched or None
+        return list(self._book.apply(report, ranges, watched=watched, deployed=deployed))
 
     def no_data(self, since: int, at: int) -> list[Event]:
         """As ``ModelJudge.no_data``."""
@@ -50,7 +68,9 @@ class MonitoredModel:
 
     def state(self) -> bytes:
         """As ``ModelJudge.state``."""
-        return msgspec.msgpack.encode(_Kept(self._monitor.state(), self._book.state()))
+        return msgspec.msgpack.encode(
+            _Kept(self._monitor.state(), self._book.state(), self._versions)
+        )
 
 
 class TopicNotices:
@@ -117,7 +137,7 @@ class MonitorJudges:
         book = IncidentBook.restore(kept.book)
         if (book.topic, book.model) != (topic, model):
             raise ValueError(f"the state is of model {book.model!r} of topic {book.topic!r}")
-        return MonitoredModel(ModelMonitor.restore(settings, kept.monitor), book)
+        return MonitoredModel(ModelMonitor.restore(settings, kept.monitor), book, kept.versions)
 
     def restored_topic(self, topic: str, state: bytes) -> TopicNotices:
         """As ``Judges.restored_topic``."""

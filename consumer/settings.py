@@ -34,13 +34,16 @@ from consumer.mistakes import Mistake, SettingsError, from_pydantic, lookup
 from consumer.mistakes import Path as Names
 from consumer.settings_rules import contradictions, internal_topics
 from consumer.settings_values import (
+    Address,
     AppName,
     Count,
     DottedPath,
     InputTables,
+    Labels,
     Lateness,
     LearnFor,
     Listen,
+    Owner,
     Paths,
     Patience,
     Pattern,
@@ -49,7 +52,7 @@ from consumer.settings_values import (
     Window,
     written,
 )
-from sketches.detection import DetectionSettings, Direction, FeatureDetection, Severity
+from sketches.detection import DetectionSettings, Direction, FeatureDetection, Ownership, Severity
 
 __all__ = ["InputSettings", "Settings", "SettingsError", "internal_topics", "load"]
 
@@ -143,9 +146,25 @@ class FeatureSettings(_Table):
 
 
 class ModelSettings(_Table):
-    """Settings of one model, or of all (``*``)."""
+    """Settings of one model, or of all (``*``).
+
+    Attributes:
+        features: Shell pattern -> how such features are profiled and judged.
+        labels: Copied into the model's events, for routing; likewise the three below.
+        owner: Person or team.
+        runbook: Address of what to do.
+        dashboard: Address of what to look at.
+    """
 
     features: dict[Pattern, FeatureSettings] = {}
+    labels: Labels = {}
+    owner: Owner = None
+    runbook: Address = None
+    dashboard: Address = None
+
+    def ownership(self) -> Ownership:
+        """What the model's events copy."""
+        return Ownership(self.labels, self.owner, self.runbook, self.dashboard)
 
 
 class Limits(_Table):
@@ -325,6 +344,11 @@ class Settings(BaseSettings):
                     for pattern, rule in table.features.items()
                 }
                 for model, table in self.models.items()
+            },
+            owners={
+                model: table.ownership()
+                for model, table in self.models.items()
+                if table.ownership() != Ownership()
             },
         )
 

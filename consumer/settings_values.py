@@ -12,6 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from consumer.durations import DAY, format_duration, parse_duration, parse_time, short
 
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")
+_MOST_LABELS = 8
+_LONGEST_WORDS = 256  # bytes; all of a model's and of *'s fit into alerts.events.OWNERSHIP_BYTES
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 # Set while people's texts are read: there a duration has a unit. Code says integer microseconds.
@@ -124,6 +127,36 @@ def _listen(value: str | None) -> str | None:
     return value
 
 
+def _labels(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        if _LABEL_NAME.fullmatch(name) is None:
+            raise ValueError(
+                f"{short(name)} is not a label's name; write letters, digits and _ (at most 64, "
+                'the first no digit), such as "team"'
+            )
+        _words(text)
+    if len(value) > _MOST_LABELS:
+        raise ValueError(f"has {len(value)} labels; at most {_MOST_LABELS} are copied into events")
+    return value
+
+
+def _words(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value.isprintable() or len(value.encode()) > _LONGEST_WORDS:
+        raise ValueError(
+            f"{short(value)} is not allowed; write one line of at most {_LONGEST_WORDS} bytes"
+        )
+    return value or None
+
+
+def _address(value: str | None) -> str | None:
+    text = _words(value)
+    if text is not None and re.fullmatch(r"https?://[^\s/]\S*", text) is None:
+        raise ValueError(f'{short(text)} is not an address; write "https://..."')
+    return text
+
+
 Window = Annotated[int, BeforeValidator(_duration), _between(1_000, DAY)]
 Lateness = Annotated[int, BeforeValidator(_duration), _between(0, DAY)]
 Patience = Annotated[int, BeforeValidator(_duration), _between(1_000, 31 * DAY)]
@@ -136,4 +169,7 @@ Topics = Annotated[tuple[str, ...], BeforeValidator(topic_names)]
 Paths = Annotated[str | tuple[str, ...] | None, BeforeValidator(_paths)]
 AppName = Annotated[str, AfterValidator(_app)]
 Listen = Annotated[str | None, AfterValidator(_listen)]
+Labels = Annotated[dict[str, str], AfterValidator(_labels)]
+Owner = Annotated[str | None, AfterValidator(_words)]
+Address = Annotated[str | None, AfterValidator(_address)]
 InputTables = BeforeValidator(_by_name)

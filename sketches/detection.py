@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -27,6 +27,25 @@ class FeatureDetection(msgspec.Struct, frozen=True, omit_defaults=True):
     detect: bool = True
 
 
+class Ownership(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whom the events of a model concern; copied into them as it is.
+
+    Attributes:
+        labels: Name -> value, for routing.
+        owner: Person or team.
+        runbook: Address of what to do.
+        dashboard: Address of what to look at.
+    """
+
+    labels: dict[str, str] = {}
+    owner: str | None = None
+    runbook: str | None = None
+    dashboard: str | None = None
+
+
+_NOBODY: Final = Ownership()
+
+
 class DetectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """All settings that can change an alert; a copy of it goes through the profiles log.
 
@@ -38,6 +57,7 @@ class DetectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
         warning_per_model_week: The same for warnings.
         features: Model name or ``*`` -> feature name or shell pattern -> rule; the first match of
             the model's own table wins, then the first of ``*``.
+        owners: Model name or ``*`` -> whom its events concern.
     """
 
     learn_for: int = 86_400_000_000
@@ -47,6 +67,18 @@ class DetectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     critical_per_model_week: float = 1.0
     warning_per_model_week: float = 5.0
     features: dict[str, dict[str, FeatureDetection]] = {}
+    owners: dict[str, Ownership] = {}
+
+    def ownership(self, model: str) -> Ownership:
+        """Of a model, or of a topic as a whole (empty): what its table leaves out, ``*`` says."""
+        rest = self.owners.get("*", _NOBODY)
+        own = self.owners.get(model, _NOBODY)
+        return Ownership(
+            labels=dict(sorted((rest.labels | own.labels).items())),
+            owner=own.owner or rest.owner,
+            runbook=own.runbook or rest.runbook,
+            dashboard=own.dashboard or rest.dashboard,
+        )
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -71,7 +71,7 @@ class MonitorReport(msgspec.Struct, frozen=True):
         settled: Keys of what did not return, and is taken as the new normal.
         learned: Baselines completed.
         learning: (version, segment) of streams without a baseline yet -> part of it, 0 to 1.
-        watched: Features whose signals are tested, over all streams.
+        watched: Different features whose signals are tested, over all streams.
     """
 
     now: int
@@ -245,7 +245,7 @@ class ModelMonitor:
         )
 
     def _retune(self) -> None:
-        self._watched = sum(map(_watched, self._streams.values()))
+        self._watched = len(set[str]().union(*map(_watched, self._streams.values())))
         for stream in self._streams.values():
             if stream.watch is not None and stream.baseline is not None:
                 stream.watch.retune(self._thresholds(stream.baseline))
@@ -330,7 +330,7 @@ class ModelMonitor:
             if stream.baseline is not None:
                 stream.watch = Watch.restore(state["watch"], self._thresholds(stream.baseline))
         self._active = self._keys()
-        self._watched = sum(map(_watched, self._streams.values()))
+        self._watched = len(set[str]().union(*map(_watched, self._streams.values())))
 
 
 class _Found:
@@ -354,12 +354,12 @@ def _restored(state: Mapping[str, Any]) -> _Stream:
     return stream
 
 
-def _watched(stream: _Stream) -> int:
+def _watched(stream: _Stream) -> set[str]:
     """Features of a stream with a signal under test."""
     if stream.baseline is None or stream.gates is None:
-        return 0
+        return set()
     features, tested = stream.baseline.layout.features, stream.gates.tested.tolist()
-    return len({name for name, on in zip(features, tested, strict=True) if on and name})
+    return {name for name, on in zip(features, tested, strict=True) if on and name}
 
 
 def _key(name: _Name, baseline: Baseline, signal: int) -> Key:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from alerts.events import Event, Opened, encode
+from alerts.incidents import IncidentBook
 from consumer.completeness import Held
 from consumer.fold import Fold
-from consumer.judging import MonitorJudges
+from consumer.judges import Read
+from consumer.judging import MonitoredModel, MonitorJudges
 from consumer.log import LogRecord
 from sketches import codec
-from sketches.detection import DetectionSettings
+from sketches.detection import DetectionSettings, Ownership
+from sketches.monitor import ModelMonitor
 from sketches.profile import Profile, profile_table
 from sketches.table import Table
 from tests.fold_logs import W, closing, profile, publish
@@ -71,7 +76,8 @@ def _shifted_log(windows: int, shift_at: int) -> list[LogRecord]:
 
 
 def test_a_shift_opens_one_incident_with_its_offsets_and_so_it_does_after_a_snapshot() -> None:
-    settings = DetectionSettings(learn_for=100 * W, learn_records=10_000)
+    owners = {"m": Ownership({"team": "risk"}, runbook="https://wiki/m")}
+    settings = DetectionSettings(learn_for=100 * W, learn_records=10_000, owners=owners)
     records = _shifted_log(windows=260, shift_at=200)
     fold = Fold("app", settings, judges=MonitorJudges("app"))
     resumed: list[bytes] = []
@@ -85,6 +91,29 @@ def test_a_shift_opens_one_incident_with_its_offsets_and_so_it_does_after_a_snap
             other, at = Fold.restore("app", dict(fold.snapshot(351)), judges=MonitorJudges("app"))
             assert at == 351
     (opened,) = [event for event in events if isinstance(event, Opened)]
+    assert (opened.labels, opened.runbook) == ({"team": "risk"}, "https://wiki/m")
+    assert opened.cause == "shift"
     (found,) = opened.evidence.ranges
     assert found.start <= 20_000 < found.stop
     assert resumed == [encode(event) for event in events]
+
+
+def test_a_version_that_comes_after_the_model_counts_as_deployed_after_a_snapshot_too() -> None:
+    seen: list[dict[str, int]] = []
+
+    class Book(IncidentBook):
+        def apply(self, *args: Any, **more: Any) -> Any:
+            seen.append(more["deployed"])
+            return super().apply(*args, **more)
+
+    def read(*versions: str) -> Read:
+        one = _profile(*range(10))
+        return Read((), 10, {(version, ""): one for version in versions})
+
+    settings = DetectionSettings()
+    model = MonitoredModel(ModelMonitor(settings, "t", "m"), Book("t", "m"))
+    for end, versions in ((W, ("1", "2")), (2 * W, ("1",)), (3 * W, ("1", "3"))):
+        model.fold(end, W, read(*versions), lambda *_: ())
+    assert seen == [{}, {}, {"3": 2 * W}]
+    again = MonitorJudges("streamgauge").restored_model("t", "m", settings, model.state())
+    assert again.state() == model.state()

@@ -22,6 +22,7 @@ from consumer.settings import (
     SettingsError,
     load,
 )
+from sketches.detection import Ownership
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hunter2-do-not-show"  # noqa: S105 - it is none
@@ -591,3 +592,25 @@ def test_times_of_any_size_can_be_shown() -> None:
 def test_nearest_name() -> None:
     assert nearest("Lern-For", ["learn_for", "app"]) == "learn_for"
     assert nearest("zzz", ["learn_for", "app"]) is None
+
+
+def test_whom_the_events_of_a_model_concern(tmp_path: Path) -> None:
+    table = (
+        "[models.delay]\nowner = 'flight-ml'\nrunbook = 'https://wiki/delay'\n"
+        "labels = { team = 'flights' }\n[models.'*'.features.'zip*']\ndetect = false\n"
+    )
+    settings = read(tmp_path, SMALL + table)
+    assert settings.detection().owners == {
+        "delay": Ownership({"team": "flights"}, "flight-ml", "https://wiki/delay")
+    }
+    table = (
+        "[models.delay]\nowner = \"a\\nb\"\nrunbook = 'wiki'\n"
+        "labels = { 'a-b' = 'x' }\n[models.m.labels]\nteam = 7\n"
+    )
+    found = mistakes(tmp_path, SMALL + table)
+    assert len(found) == 4
+    assert any('"a-b" is not a label\'s name' in each for each in found)
+    assert any("models.delay.owner" in each and "one line" in each for each in found)
+    assert any('"wiki" is not an address' in each for each in found)
+    many = "".join(f"l{at} = ''\n" for at in range(9))
+    assert "has 9 labels" in mistakes(tmp_path, f"{SMALL}[models.m.labels]\n{many}")[0]

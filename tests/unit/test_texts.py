@@ -36,11 +36,12 @@ def test_a_mean_that_fell() -> None:
         "credit-risk v3: income down 52,000 → 18,000 (mean, -1.8 sd) since 03:00Z; +1 more feature"
     )
     assert text == (
-        "credit-risk v3 has changed (critical): the mean of income is 18,000 (-1.8 sd); the "
-        "baseline says 52,000. That is from 3,200 records since 2026-11-24T03:00Z, against a "
-        "baseline of 10,000 (b1f29c0d77aa…). PageHinkley saw it at 2026-11-24T03:10Z, at 2.4 "
-        "times its threshold. Also changed: income spread down 15,000 → 3,400 (×0.23); age missing "
-        "0.2 % → 48 % (+48 points). Evidence: topic predictions, partition 0 offsets 998800 to "
+        "credit-risk v3 has changed (critical): the mean of income is 18,000 (-1.8 sd); with "
+        "no change it would be 52,000. That is from 3,200 records since 2026-11-24T03:00Z, "
+        "against a baseline of 10,000 (b1f29c0d77aa…). PageHinkley saw it at 2026-11-24T03:10Z, "
+        "at 2.4 times its threshold. Also changed: income spread down 15,000 → 3,400 (×0.23); age missing "
+        "0.2 % → 48 % (+48 points). Most likely missing values: look at the source or the "
+        "join that fills them. Evidence: topic predictions, partition 0 offsets 998800 to "
         "1000599, partition 1 offsets 1998800 to 2000599."
     )
 
@@ -66,9 +67,9 @@ def test_a_mix_that_changed() -> None:
     )
     assert text == (
         "credit-risk v3 has changed (warning): the values of carrier are mixed otherwise than in "
-        "the baseline: Jensen-Shannon distance 0.31, where 0.041 is usual. That is from 3,200 "
-        "records since 2026-11-24T03:00Z, against a baseline of 10,000 (b1f29c0d77aa…). Moved "
-        "most: AA 10 % → 45 %, UA 30 % → 10 %, (empty) 0 % → 2 %, B6\\x1b[2J 20 % → 19 %. ADWIN "
+        "the baseline: Jensen-Shannon distance 0.31; with no change it would be 0.041. That is "
+        "from 3,200 records since 2026-11-24T03:00Z, against a baseline of 10,000 (b1f29c0d77aa…). "
+        "Moved most: AA 10 % → 45 %, UA 30 % → 10 %, (empty) 0 % → 2 %, B6\\x1b[2J 20 % → 19 %. ADWIN "
         "saw it at 2026-11-24T03:10Z, at 2.4 times its threshold. Evidence: topic predictions, "
         "partition 0 offsets 1000000 to 1000599, partition 1 offsets 2000000 to 2000599."
     )
@@ -86,7 +87,8 @@ def test_many_features_at_once_point_upstream() -> None:
         "Also changed: f01 missing 0.2 % → 48 % (+48 points); f02 missing 0.2 % → 48 % (+48 "
         "points); f03 missing 0.2 % → 48 % (+48 points); f04 missing 0.2 % → 48 % (+48 points); 13 "
         "more. 18 of 40 features moved together, so look upstream first: a join, a schema, a unit, "
-        "a source. Evidence:"
+        "a source. Most likely missing values: look at the source or the join that fills them. "
+        "Evidence:"
     ) in text
     assert "together" not in texts(missing("a"), missing("b"), watched=4)[0]
     assert "together" not in texts(missing("a"), missing("b"), missing("c"))[0]
@@ -120,11 +122,12 @@ def test_the_story_of_an_incident() -> None:
     ]
     assert told.events[2].text.startswith(
         "credit-risk v3 (critical): the change is more severe than first told. Now age is missing "
-        "in 48 % (+48 points) of the records; the baseline says 0.2 %. That is"
+        "in 48 % (+48 points) of the records; with no change it would be 0.2 %. That is"
     )
     assert told.events[5].text.startswith(
         "credit-risk v3: resolved at 2026-11-25T05:10Z, 26 h after its onset; all is as before. "
-        "Last seen: age is missing in 97 % (-97 points) of the records; the baseline says 0.2 %."
+        "Last seen: age is missing in 97 % (-97 points) of the records; with no change it would be "
+        "0.2 %."
     )
 
 
