@@ -36,12 +36,12 @@ def test_a_mean_that_fell() -> None:
         "credit-risk v3: income down 52,000 → 18,000 (mean, -1.8 sd) since 03:00Z; +1 more feature"
     )
     assert text == (
-        "credit-risk v3 has changed (critical): the mean of income is 18,000 (-1.8 sd); with "
-        "no change it would be 52,000. That is from 3,200 records since 2026-11-24T03:00Z, "
-        "against a baseline of 10,000 (b1f29c0d77aa…). PageHinkley saw it at 2026-11-24T03:10Z, "
-        "at 2.4 times its threshold. Also changed: income spread down 15,000 → 3,400 (×0.23); age missing "
-        "0.2 % → 48 % (+48 points). Most likely missing values: look at the source or the "
-        "join that fills them. Evidence: topic predictions, partition 0 offsets 998800 to "
+        "credit-risk v3 has changed (critical): the mean of income is 18,000 (-1.8 sd); with no "
+        "change it would be 52,000. That is from 3,200 records since 2026-11-24T03:00Z, against "
+        "a baseline of 10,000 (b1f29c0d77aa…). PageHinkley saw it at 2026-11-24T03:10Z, at 2.4 "
+        "times its threshold. Also changed: income spread down 15,000 → 3,400 (×0.23); age "
+        "missing 0.2 % → 48 % (+48 points). Most likely missing values: look at the source or "
+        "the join that fills them. Evidence: topic predictions, partition 0 offsets 998800 to "
         "1000599, partition 1 offsets 1998800 to 2000599."
     )
 
@@ -68,10 +68,11 @@ def test_a_mix_that_changed() -> None:
     assert text == (
         "credit-risk v3 has changed (warning): the values of carrier are mixed otherwise than in "
         "the baseline: Jensen-Shannon distance 0.31; with no change it would be 0.041. That is "
-        "from 3,200 records since 2026-11-24T03:00Z, against a baseline of 10,000 (b1f29c0d77aa…). "
-        "Moved most: AA 10 % → 45 %, UA 30 % → 10 %, (empty) 0 % → 2 %, B6\\x1b[2J 20 % → 19 %. ADWIN "
-        "saw it at 2026-11-24T03:10Z, at 2.4 times its threshold. Evidence: topic predictions, "
-        "partition 0 offsets 1000000 to 1000599, partition 1 offsets 2000000 to 2000599."
+        "from 3,200 records since 2026-11-24T03:00Z, against a baseline of 10,000 "
+        "(b1f29c0d77aa…). Moved most: AA 10 % → 45 %, UA 30 % → 10 %, (empty) 0 % → 2 %, "
+        "B6\\x1b[2J 20 % → 19 %. ADWIN saw it at 2026-11-24T03:10Z, at 2.4 times its threshold. "
+        "Evidence: topic predictions, partition 0 offsets 1000000 to 1000599, partition 1 "
+        "offsets 2000000 to 2000599."
     )
 
 
