@@ -5,26 +5,28 @@ What a command needs is imported when it runs, so that the small ones start at o
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consumer.durations import parse_time, to_microseconds
+from consumer.command_line import (
+    Bootstrap,
+    Config,
+    Set,
+    admin_for,
+    end,
+    explained,
+    fail,
+    load_settings,
+    moment,
+)
+from consumer.durations import to_microseconds
 
 if TYPE_CHECKING:
     from consumer.findings import Finding
-    from consumer.kafka import Admin
-    from consumer.settings import Settings
-
-USER_MISTAKE = 2
-ANSWER_WITHIN = 6.0  # seconds
 
 app = typer.Typer(
     name="streamgauge",
@@ -35,30 +37,6 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics that belong to streamgauge itself.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
-
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "-c",
-        "--config",
-        envvar="STREAMGAUGE_CONFIG",
-        help="Configuration; streamgauge.toml in this directory if there is one.",
-        show_default=False,
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Override a setting, for example inputs.flights.window=1h. May be repeated.",
-        show_default=False,
-    ),
-]
-Bootstrap = Annotated[
-    str | None,
-    typer.Option(metavar="HOST:PORT", help="Override kafka.bootstrap.servers.", show_default=False),
-]
 
 
 def main() -> None:
@@ -96,44 +74,44 @@ def run(
     ] = False,
 ) -> None:
     """Read the inputs and publish alerts until stopped."""
-    with _explained():
-        settings = _settings(config, set_, bootstrap)
+    with explained():
+        settings = load_settings(config, set_, bootstrap)
         worker = import_module("consumer.worker")
         try:
             status = worker.run(settings, drain=drain)
         except worker.Stopped as stopped:
-            _fail(str(stopped))
-        _exit(status)
+            fail(str(stopped))
+        end(status)
 
 
 @app.command()
 def check(config: Config = None, set_: Set = None, bootstrap: Bootstrap = None) -> None:
     """Prove configuration, broker, topics and permissions; say what to do about each problem."""
-    with _explained():
-        settings = _settings(config, set_, bootstrap)
+    with explained():
+        settings = load_settings(config, set_, bootstrap)
         from consumer import check as checks  # noqa: PLC0415
         from consumer.decoders import decoder_for  # noqa: PLC0415
         from consumer.latest import latest  # noqa: PLC0415
 
-        admin, failed = _admin(settings), False
+        admin, failed = admin_for(settings), False
         for finding in checks.check(
             settings, admin, partial(latest, settings.kafka, admin), partial(decoder_for, settings)
         ):
             _show(finding)
             failed |= finding.level == "FAIL"
         typer.echo("not ready: see the lines with FAIL" if failed else "ready: streamgauge run")
-        _exit(int(failed))
+        end(int(failed))
 
 
 @topics_app.command("create")
 def topics_create(config: Config = None, set_: Set = None, bootstrap: Bootstrap = None) -> None:
     """Make the internal topics that are missing; the others are left as they are."""
-    with _explained():
-        settings = _settings(config, set_, bootstrap, need_inputs=False)
+    with explained():
+        settings = load_settings(config, set_, bootstrap, need_inputs=False)
         from consumer import topics  # noqa: PLC0415
         from consumer.kafka_errors import KafkaProblem  # noqa: PLC0415
 
-        admin = _admin(settings)
+        admin = admin_for(settings)
         try:
             states = topics.create(admin, settings)
         except KafkaProblem as problem:  # the client's last word says why
@@ -143,7 +121,7 @@ def topics_create(config: Config = None, set_: Set = None, bootstrap: Bootstrap 
             text = state.text.replace("; run: ", "\n        run ")
             word = "DIFFERS" if state.state == "differs" and state.grave else words[state.state]
             typer.echo(f"{word:<7} {state.name}: {text}")
-        _exit(int(any(state.grave for state in states)))
+        end(int(any(state.grave for state in states)))
 
 
 @app.command()
@@ -171,16 +149,18 @@ def replay(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
     """Run records through the same code without a worker, and write the alerts to a file."""
-    with _explained():
+    with explained():
         need_kafka = log or any(one.startswith("topic:") for one in inputs)
-        settings = _settings(config, set_, bootstrap, need_kafka=need_kafka, need_inputs=not log)
-        until = None if baseline_until is None else _moment("--baseline-until", baseline_until)
+        settings = load_settings(
+            config, set_, bootstrap, need_kafka=need_kafka, need_inputs=not log
+        )
+        until = None if baseline_until is None else moment("--baseline-until", baseline_until)
         replay = import_module("consumer.replay")
         try:
             status = replay.run(settings, inputs, out, baseline_until=until, log=log, quiet=quiet)
         except replay.ReplayError as error:
-            _fail(str(error))
-        _exit(status)
+            fail(str(error))
+        end(status)
 
 
 @app.command()
@@ -195,12 +175,12 @@ def tail(
     follow: Annotated[bool, typer.Option(help="Wait for further events.")] = True,
 ) -> None:
     """Follow the alerts topic, one line per event."""
-    with _explained():
-        settings = _settings(config, set_, bootstrap, need_inputs=False)
+    with explained():
+        settings = load_settings(config, set_, bootstrap, need_inputs=False)
         begin = (
-            from_ if from_ in ("earliest", "latest") else to_microseconds(_moment("--from", from_))
+            from_ if from_ in ("earliest", "latest") else to_microseconds(moment("--from", from_))
         )
-        _exit(import_module("consumer.tail").main(settings, begin=begin, json=json, follow=follow))
+        end(import_module("consumer.tail").main(settings, begin=begin, json=json, follow=follow))
 
 
 @app.command()
@@ -208,61 +188,6 @@ def schema() -> None:
     """Print the JSON Schema of the alert events."""
     text: str | bytes = import_module("alerts.schema").schema_text()
     typer.echo(text if isinstance(text, str) else text.decode())
-
-
-def _settings(
-    config: Path | None,
-    set_: Sequence[str] | None,
-    bootstrap: str | None,
-    *,
-    need_inputs: bool = True,
-    need_kafka: bool = True,
-) -> Settings:
-    from consumer.settings import load  # noqa: PLC0415
-
-    flags = list(set_ or ())
-    if bootstrap is not None:
-        flags.append(f"kafka.bootstrap.servers={bootstrap}")
-    return load(config, flags, need_inputs=need_inputs, need_kafka=need_kafka)
-
-
-def _admin(settings: Settings) -> Admin:
-    from consumer.kafka import Admin  # noqa: PLC0415
-
-    return Admin(settings.kafka, timeout=ANSWER_WITHIN)
-
-
-def _moment(flag: str, text: str) -> datetime:
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        _fail(f"{flag}: {error}")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Errors that the user can do something about become a text and an exit status."""
-    from consumer.kafka_errors import KafkaProblem, explain  # noqa: PLC0415
-    from consumer.mistakes import SettingsError  # noqa: PLC0415
-
-    try:
-        yield
-    except SettingsError as error:
-        _fail(str(error))
-    except KafkaProblem as error:
-        _fail(explain(error.code, error.text), status=1)
-    except BrokenPipeError:  # | head
-        sys.stderr.close()
-        raise SystemExit(0) from None
-
-
-def _fail(text: str, status: int = USER_MISTAKE) -> NoReturn:
-    typer.echo(f"streamgauge: {text}", err=True)
-    raise SystemExit(status)
-
-
-def _exit(status: int) -> NoReturn:
-    raise SystemExit(status)
 
 
 _COLOURS: dict[str, str] = {"ok": "green", "warn": "yellow", "FAIL": "red"}

@@ -52,7 +52,7 @@ def test_mistakes_of_the_command_line(arguments: list[str], expected: str) -> No
 
 
 def test_no_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consumer.cli.ANSWER_WITHIN", 1.0)
+    monkeypatch.setattr("consumer.command_line.ANSWER_WITHIN", 1.0)
     result = CliRunner().invoke(app, ["topics", "create", "--bootstrap", "127.0.0.1:1"])
     assert result.exit_code == 1
     assert "no Kafka at 127.0.0.1:1; check bootstrap.servers" in result.stderr
