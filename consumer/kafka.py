@@ -79,6 +79,7 @@ class _Source:
 
     def __init__(self, ear: Ear, client: Client, always: Client, *, with_keys: bool) -> None:
         self._ear, self._with_keys = ear, with_keys
+        self._in_callback = False
         self._consumer = _start(ear, Consumer, defaults.COMMON, defaults.READ, client, always)
         self._closed = False
 
@@ -103,6 +104,22 @@ class _Source:
         place = TopicPartition(topic, partition)
         (found,) = _ask(self._ear, "position", self._consumer.position, [place])
         return found.offset if found.offset >= 0 else None
+
+    def committed(
+        self, partitions: Sequence[Partition], timeout: float = 5.0
+    ) -> dict[Partition, tuple[int, str] | None]:
+        """Committed offset and metadata of each partition; None: nothing was ever committed."""
+        if self._in_callback:
+            raise RuntimeError("a callback of the reader must not wait for the broker")
+        places = [TopicPartition(*p) for p in partitions]
+        found = _ask(self._ear, "committed offsets", self._consumer.committed, places, timeout)
+        for place in found:
+            if place.error is not None:
+                raise self._ear.failure(place.error, f"committed offset of {_name(place)}")
+        return {
+            (p.topic, p.partition): None if p.offset < 0 else (p.offset, p.metadata or "")
+            for p in found
+        }
 
     def close(self) -> None:
         """Leave the group, after ``on_revoked``; a second call does nothing."""
@@ -140,7 +157,6 @@ class Reader(_Source):
     ) -> None:
         always = {**defaults.GROUP_ALWAYS, "group.id": group}
         super().__init__(Ear(client, on_error), client, always, with_keys=False)
-        self._in_callback = False
         self._paused: set[Partition] = set()
         self._owned: set[Partition] = set()  # by the group's word
         self._read: set[Partition] = set()  # those of them that have got an offset to start at
@@ -219,22 +235,6 @@ class Reader(_Source):
         _ask(self._ear, "seek", self._consumer.incremental_assign, [place])
         self._read.add(name)
         self._pause(self._paused & {name})
-
-    def committed(
-        self, partitions: Sequence[Partition], timeout: float = 5.0
-    ) -> dict[Partition, tuple[int, str] | None]:
-        """Committed offset and metadata of each partition; None: nothing was ever committed."""
-        if self._in_callback:
-            raise RuntimeError("a callback of the reader must not wait for the broker")
-        places = [TopicPartition(*p) for p in partitions]
-        found = _ask(self._ear, "committed offsets", self._consumer.committed, places, timeout)
-        for place in found:
-            if place.error is not None:
-                raise self._ear.failure(place.error, f"committed offset of {_name(place)}")
-        return {
-            (p.topic, p.partition): None if p.offset < 0 else (p.offset, p.metadata or "")
-            for p in found
-        }
 
     def commit(self, offsets: Iterable[tuple[str, int, int, str]]) -> None:
         """Commit (topic, partition, offset, metadata) and wait for the answer.
