@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 N ?= 20
 
-.PHONY: help test test-quick lint types demo demo-verify crash bench bench-quick soak soak-quick profile readme clean
+.PHONY: help test test-quick lint types demo demo-verify crash bench bench-quick soak soak-quick profile readme contract asyncapi-parser clean
 
 help:
 	@echo "make test         lint, types, unit, property and real-Kafka tests"
@@ -14,6 +14,8 @@ help:
 	@echo "make crash N=20   kill -9 and rebalances on real Kafka; alerts must equal the undisturbed run's"
 	@echo "make bench        cost beside consume + orjson.loads and beside peers; bench/results.json"
 	@echo "make readme       the README's section on cost from bench/results.json"
+	@echo "make contract     the schema of the alerts and the AsyncAPI document from the code"
+	@echo "make asyncapi-parser  the official parser reads the AsyncAPI document; needs node"
 	@echo "make soak         30 minutes under load, the slope of the memory"
 	@echo "make profile      where the worker's time goes"
 
@@ -67,5 +69,15 @@ profile: $(VENV)/.ready
 readme: $(VENV)/.ready
 	$(BIN)/python -m bench.readme
 
+contract: $(VENV)/.ready
+	$(BIN)/python -m consumer.asyncapi
+
+asyncapi-parser:
+	@if command -v npm >/dev/null; then \
+	  npm install --prefix .asyncapi --silent --no-save --no-audit --no-fund @asyncapi/parser@3.6.6 && \
+	  node tests/asyncapi_parser.mjs alerts/asyncapi.yaml .asyncapi; \
+	elif [ -n "$$CI" ]; then echo "asyncapi-parser: npm not found; install Node.js" >&2; exit 1; \
+	else echo "SKIPPED asyncapi-parser: npm not found; install Node.js" >&2; fi
+
 clean:
-	rm -rf $(VENV) .bench-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .kafka demo-out
+	rm -rf $(VENV) .asyncapi .bench-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .kafka demo-out

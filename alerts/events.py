@@ -1,9 +1,9 @@
 """Alert events, the public contract: one Struct for each type, its JSON and its Kafka message.
 
-The set of types is closed. A later release may add fields, and values to those that are open text;
-what stands here keeps its name and meaning for as long as ``v`` is 1. A reader ignores fields that
-it does not know. Lists end where the message would grow too large; the ``..._total`` beside them
-says how many there are.
+A later release may add types, fields, and values to those that are open text; what stands here
+keeps its name and meaning for as long as ``v`` is 1 (``README.md`` has the rules). A reader ignores
+types and fields that it does not know. Lists end where the message would grow too large; the
+``..._total`` beside them says how many there are.
 """
 
 from __future__ import annotations
@@ -358,7 +358,7 @@ IncidentEvent = Opened | Updated | Resolved
 Event = Opened | Updated | Resolved | NoData | DataLoss | LimitReached
 EVENT_TYPES: tuple[type[Event], ...] = (Opened, Updated, Resolved, NoData, DataLoss, LimitReached)
 
-_CE_TYPES = {
+CE_TYPES = {
     "opened": "io.streamgauge.incident.opened",
     "updated": "io.streamgauge.incident.updated",
     "resolved": "io.streamgauge.incident.resolved",
@@ -372,8 +372,13 @@ class EventFormatError(ValueError):
     """A message that is not an alert event, or one of a release with another format."""
 
 
+class UnknownTypeError(EventFormatError):
+    """An event of a type that a later release added: to be left alone."""
+
+
 class _Head(msgspec.Struct):
     v: int = 0
+    type: str = ""
 
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Event)
@@ -422,7 +427,7 @@ def to_message(event: Event, app: str) -> tuple[bytes, bytes, list[tuple[str, by
         ("ce_specversion", "1.0"),
         ("ce_id", event.id),
         ("ce_source", f"/{source}"),
-        ("ce_type", _CE_TYPES[event_type(event)]),
+        ("ce_type", CE_TYPES[event_type(event)]),
         ("ce_subject", event.incident),
     ]
     if event.time is not None:
@@ -435,14 +440,17 @@ def from_message(value: bytes) -> Event:
     """The event in a message; fields that this release does not know are ignored.
 
     Raises:
+        UnknownTypeError: It is one of a type that this release does not know.
         EventFormatError: It is none, or of another version of the format.
     """
     try:
-        version = _head_decoder.decode(value).v
-        if version != FORMAT_VERSION:
+        head = _head_decoder.decode(value)
+        if head.v != FORMAT_VERSION:
             raise EventFormatError(
-                f"format version {version} of an alert event; this release reads {FORMAT_VERSION}"
+                f"format version {head.v} of an alert event; this release reads {FORMAT_VERSION}"
             )
+        if head.type and head.type not in CE_TYPES:
+            raise UnknownTypeError(f"not an alert event: Invalid value {head.type!r}")
         event: Event = _decoder.decode(value)
     except msgspec.DecodeError as error:
         raise EventFormatError(f"not an alert event: {error}") from error

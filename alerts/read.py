@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from alerts.events import Event, EventFormatError, NoData, Opened, Updated, from_message
+from alerts.events import (
+    Event,
+    EventFormatError,
+    NoData,
+    Opened,
+    UnknownTypeError,
+    Updated,
+    from_message,
+)
 
 Message = tuple[bytes | None, bytes, list[tuple[str, bytes]]]
 
@@ -33,6 +41,8 @@ def with_values(
     for _, value, _ in messages:
         try:
             event = from_message(value)
+        except UnknownTypeError:
+            continue
         except EventFormatError as error:
             if unreadable is None:
                 raise
