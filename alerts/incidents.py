@@ -188,6 +188,17 @@ class IncidentBook:
         """Incidents that are open."""
         return sum(incident.resolved is None for incident in self._incidents)
 
+    @property
+    def changed(self) -> list[Change]:
+        """What is still changed in those that are open."""
+        return [
+            entry.change
+            for incident in self._incidents
+            if incident.resolved is None
+            for entry in incident.entries
+            if not entry.end
+        ]
+
     def state(self) -> bytes:
         """All of it, exactly."""
         return msgspec.msgpack.encode(

@@ -27,10 +27,10 @@ from bench.records import START_MS
 from bench.runs import Bench, say
 from consumer.batch import RawBatch, RecordKey
 from consumer.closings import Closing, Place, WindowProfile, log_records
+from consumer.launch import GC_THRESHOLD
 from consumer.log import ProfileRecord, decode, encode
 from consumer.log_partitions import LogPartition
 from consumer.settings import Settings
-from consumer.worker import GC_THRESHOLD
 from sketches import codec
 from sketches.profile import profile_table
 from sketches.table import Table

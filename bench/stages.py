@@ -34,11 +34,11 @@ from consumer.borders import BorderRule
 from consumer.closings import Closing, Place, combine, log_records
 from consumer.decoders import decoder_for
 from consumer.kafka_defaults import BATCH
+from consumer.launch import GC_THRESHOLD
 from consumer.log import encode
 from consumer.profile_stage import PartitionProfiler
 from consumer.rules import profile_rules_for
 from consumer.settings import InputSettings, Settings
-from consumer.worker import GC_THRESHOLD
 from sketches import categories, layers, numbers, profile, tables
 from sketches.profile import CHUNK
 from sketches.table import FloatArray

@@ -76,10 +76,10 @@ def run(
     """Read the inputs and publish alerts until stopped."""
     with explained():
         settings = load_settings(config, set_, bootstrap)
-        worker = import_module("consumer.worker")
+        launch = import_module("consumer.launch")
         try:
-            status = worker.run(settings, drain=drain)
-        except worker.Stopped as stopped:
+            status = launch.run(settings, drain=drain)
+        except launch.Stopped as stopped:
             fail(str(stopped))
         end(status)
 

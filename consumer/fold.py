@@ -14,7 +14,7 @@ from alerts.events import Event, owned
 from consumer import snapshots
 from consumer.completeness import Completeness, Held
 from consumer.evidence import Evidence
-from consumer.judges import Judges, ModelJudge, TopicJudge
+from consumer.judges import Judges, ModelJudge, Standing, TopicJudge
 from consumer.log import (
     LogRecord,
     ProfileRecord,
@@ -144,6 +144,14 @@ class Fold:
                 models=len(topic.models),
             )
         return facts
+
+    def standings(self) -> dict[tuple[str, str], Standing]:
+        """(topic, model) -> how it stands."""
+        return {
+            (name, model): each.judge.standing()
+            for name, topic in self._topics.items()
+            for model, each in topic.models.items()
+        }
 
     @property
     def repeated(self) -> int:

@@ -31,6 +31,36 @@ class Read(NamedTuple):
     unread: Sequence[Held] = ()
 
 
+class Moved(NamedTuple):
+    """One signal that is changed, by the change's score: its statistic over its threshold."""
+
+    feature: str
+    signal: str
+    score: float
+
+
+class Standing(NamedTuple):
+    """How one model stands, for metrics and listings.
+
+    Attributes:
+        records: Readable records in its last window with data; 0 before the first since a restart.
+        window: Length of that, microseconds.
+        end: End of that.
+        learned: Part of the least learned baseline, 0 to 1; 1: all are complete.
+        watched: Features whose signals are tested.
+        open: Incidents that are open.
+        moved: What is still changed in them.
+    """
+
+    records: int
+    window: int
+    end: int
+    learned: float
+    watched: int
+    open: int
+    moved: tuple[Moved, ...]
+
+
 class ModelJudge(Protocol):
     """What is known about one model, and which events follow from its windows."""
 
@@ -65,6 +95,10 @@ class ModelJudge(Protocol):
 
     def settle(self, settings: DetectionSettings) -> None:
         """Judge by other settings from here on."""
+        ...
+
+    def standing(self) -> Standing:
+        """How it stands after the last window."""
         ...
 
     def state(self) -> bytes:

@@ -11,7 +11,7 @@ from alerts import notices
 from alerts.events import Event
 from alerts.incidents import IncidentBook
 from consumer.completeness import Held
-from consumer.judges import Ranges, Read
+from consumer.judges import Moved, Ranges, Read, Standing
 from consumer.log_borders import Loss
 from sketches import codec, profile
 from sketches.detection import DetectionSettings
@@ -43,10 +43,13 @@ class MonitoredModel:
         self._monitor = monitor
         self._book = book
         self._versions = versions or {}
+        self._last = Standing(0, 0, 0, 0.0, 0, 0, ())
 
     def fold(self, end: int, window: int, read: Read, ranges: Ranges) -> list[Event]:
         """As ``ModelJudge.fold``."""
         report = self._monitor.fold(end, window, read.profiles)
+        learned = min((part for *_, part in report.learning), default=1.0)
+        self._last = Standing(read.records, window, end, learned, report.watched, 0, ())
         since = end - window if self._versions else None
         for version, _ in read.profiles:
             self._versions.setdefault(version, since)
@@ -65,6 +68,11 @@ class MonitoredModel:
     def settle(self, settings: DetectionSettings) -> None:
         """As ``ModelJudge.settle``: what is known is kept, and judged by other settings."""
         self._monitor.apply_settings(settings)
+
+    def standing(self) -> Standing:
+        """As ``ModelJudge.standing``."""
+        moved = tuple(Moved(each.feature, each.signal, each.score) for each in self._book.changed)
+        return self._last._replace(open=self._book.open, moved=moved)
 
     def state(self) -> bytes:
         """As ``ModelJudge.state``."""

@@ -121,6 +121,11 @@ class _Source:
             for p in found
         }
 
+    def end(self, place: Partition) -> int | None:
+        """Where a partition ends, as its last fetch said; None: none has."""
+        found = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+        return found[1] if found and found[1] >= 0 else None
+
     def close(self) -> None:
         """Leave the group, after ``on_revoked``; a second call does nothing."""
         if not self._closed:
@@ -310,10 +315,6 @@ class Writer:
         told = {"on_delivery": self._delivered}
         self._producer: Producer = _start(self._ear, lambda conf: Producer(conf | told), *tables)
 
-    def last_error(self) -> tuple[str, str] | None:
-        """Code and text of the last distinct connection error."""
-        return self._ear.last
-
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             self._failed.append(self._ear.failure(error, f"write to {message.topic()}"))
@@ -487,10 +488,9 @@ def _spec(moment: Moment) -> OffsetSpec:
 
 @contextmanager
 def embedded_broker() -> Iterator[str]:
-    """The client library's own broker, in this process and on loopback; gives its address.
+    """The client library's own broker on loopback, for a first look; gives its address.
 
-    For a first look: topics are made on first use with 4 partitions, about 5 MiB are kept of each,
-    nothing is kept after the end.
+    Topics are made on first use with 4 partitions, of which it keeps about 5 MiB each.
     """
     holder = Producer({"test.mock.num.brokers": 1, "log_level": 3})
     brokers = holder.list_topics(timeout=10).brokers.values()

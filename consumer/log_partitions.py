@@ -9,7 +9,8 @@ from alerts.events import to_message
 
 from . import logs
 from .batch import RawBatch
-from .fold import Fold
+from .fold import Fold, TopicProgress
+from .judges import Standing
 from .judging import MonitorJudges
 from .log import LogFormatError, decode
 from .settings import Settings
@@ -101,7 +102,20 @@ class LogPartition:
         self.snapshot_at = time.monotonic()
         return self._fold.snapshot(self.position)
 
+    def progress(self) -> dict[str, TopicProgress]:
+        """How far each input topic is."""
+        return self._fold.progress()
+
+    def standings(self) -> dict[tuple[str, str], Standing]:
+        """(topic, model) -> how it stands."""
+        return self._fold.standings()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of profiles that wait."""
+        return self._fold.waiting_bytes
+
     def slowest(self) -> dict[str, int]:
         """Input topic -> border of its slowest active partition, of all workers."""
-        found = self._fold.progress().items()
+        found = self.progress().items()
         return {topic: said.slowest for topic, said in found if said.slowest is not None}

@@ -222,7 +222,7 @@ class Settings(BaseSettings):
         min_records: Windows are added together until a sample has so many records.
         min_records_shown: Profiles of fewer records withhold everything but counts.
         rejects_include_bytes: Copy unreadable records into the rejects topic.
-        health: ``host:port`` that answers ``/healthz``; None: nothing listens.
+        health: ``host:port`` of ``/healthz``, ``/readyz`` and ``/metrics``; None: nothing listens.
     """
 
     model_config = SettingsConfigDict(

@@ -11,7 +11,6 @@ A crash between any two repeats what was published with the same content, and lo
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -20,20 +19,21 @@ import uuid
 from contextlib import suppress
 from types import FrameType
 
-from . import logs, topics
+from . import logs
 from .arrivals import Arrivals
 from .commit_state import BorderSettingsChanged, CommitStateError, IdleDecision
+from .endpoint import Endpoint
 from .failpoints import reach
-from .health import Health
 from .inputs import InputPartition, Produced
 from .kafka import Admin, Partition, Reader, Writer
 from .kafka_batches import Item
 from .kafka_defaults import BATCH
-from .kafka_errors import KafkaProblem, explain
+from .kafka_errors import explain
 from .kafka_failures import KafkaFailure, PartitionError
 from .last_resort import ends_process
 from .log import FORMAT_VERSION, SettingsRecord, encode, settings_digest
 from .log_partitions import LogPartition
+from .meters import Meters
 from .settings import Settings
 
 TURN = 0.1  # seconds to wait for them
@@ -42,12 +42,7 @@ SNAPSHOT_EVERY = 60.0
 STOP_WITHIN = 8.0  # seconds a last checkpoint may take after SIGTERM
 COMMIT_WITHIN = 30.0  # seconds; a coordinator that moves takes less
 BACK_OFF = 1.0
-REMEDY = (
-    "make them with: streamgauge topics create\n"
-    "if they exist, this user may not see them: streamgauge check tells which permissions lack"
-)
 ASK_WITHIN = 5.0  # seconds for the answer to a question
-GC_THRESHOLD = 500_000  # container objects made and not freed between two looks for cycles
 SAME_AGAIN = 30.0  # seconds until the same trouble is told once more
 
 
@@ -58,7 +53,9 @@ class Stopped(Exception):  # noqa: N818 - what happened, as a user would say it
 class Worker:
     """One process of a group: reads, profiles, folds, publishes, commits."""
 
-    def __init__(self, settings: Settings, *, drain: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, meters: Meters, endpoint: Endpoint | None, *, drain: bool = False
+    ) -> None:
         self._settings = settings
         self._drain = drain
         self._name = uuid.uuid4().hex[:12]
@@ -71,7 +68,8 @@ class Worker:
         self._checkpointed = 0.0
         self._admin = Admin(settings.kafka, ASK_WITHIN)
         self._writer = Writer(settings.kafka, self._heard)
-        self._health = Health(settings.health) if settings.health else None
+        self._meters = meters
+        self._endpoint = endpoint
         wanted = [topic for one in settings.inputs for topic in one.topics]
         self._reader = Reader(
             settings.kafka,
@@ -105,14 +103,12 @@ class Worker:
             with suppress(KafkaFailure):
                 self._reader.close()
             self._writer.close()
-            if self._health:
-                self._health.close()
         logs.event("stopped")
         return 0
 
     def _turn(self) -> bool:
         """Read once, work on it, publish what is due; True: all there is to do is done."""
-        done = False
+        done, begun = False, time.monotonic()
         try:
             items = self._read()
             now = time.monotonic()
@@ -133,9 +129,17 @@ class Worker:
             done = self._drain and self._drained()
         except KafkaFailure as failure:
             self._recover(failure)
-        if self._health:
-            self._health.turn()
+        self._seen(begun)
         return done
+
+    def _seen(self, begun: float) -> None:
+        """A turn that began then is over: what scrapes and probes are told."""
+        self._meters.turns.add(time.monotonic() - begun)
+        ready = bool(self._inputs or self._logs) and not self._arrivals.waiting()
+        ends = ((part, self._reader.end(place)) for place, part in self._inputs.items())
+        self._meters.look(ends, self._logs.values(), ready)
+        if self._endpoint:
+            self._endpoint.turn()
 
     def _read(self) -> list[Item]:
         try:
@@ -149,8 +153,10 @@ class Worker:
 
     def _checkpoint(self, timeout: float) -> None:
         """Publish everything that is ready, then commit it."""
+        begun = time.monotonic()
         self._publish(list(self._inputs.values()), list(self._logs.values()), timeout)
         now = time.monotonic()
+        self._meters.checkpoints.add(now - begun)
         self._checkpointed = now
         for log in self._logs.values():
             if now - log.snapshot_at >= SNAPSHOT_EVERY:
@@ -172,9 +178,11 @@ class Worker:
             for number, key, record in produced.profiles:
                 self._writer.produce(names.profiles_topic, number, key, encode(record))
             announcements += produced.watermarks
+            self._meters.closed(produced)
         for log in folded:
             for key, value, headers in log.take_events():
                 anything = True
+                self._meters.told(value)
                 self._writer.produce(names.alerts_topic, None, key, value, headers)
         self._flush(timeout)
         if anything or announcements:
@@ -227,8 +235,8 @@ class Worker:
                 if expired and not told:
                     told = True
                     logs.event("waiting for the broker", logging.WARNING, cause=failure.text)
-                if self._health:
-                    self._health.turn()
+                if self._endpoint:
+                    self._endpoint.turn()
             else:
                 if told:
                     logs.event("the broker answers again")
@@ -255,6 +263,7 @@ class Worker:
 
     def _assigned(self, partitions: list[Partition]) -> dict[Partition, int]:
         """Called inside ``consume``: hold them until the loop has found out where to begin."""
+        self._meters.rebalances += 1
         self._reader.pause(partitions)
         self._arrivals.expect(partitions)
         return {}
@@ -359,6 +368,7 @@ class Worker:
         """After an unclear outcome, everything goes on from the last commit."""
         if failure.kind in {"denied", "refused"}:
             raise Stopped(_because("Kafka", failure.code, failure.text))
+        self._meters.restarts += 1
         logs.event("starting again from the last commit", logging.WARNING, cause=failure.text)
         if failure.kind == "fatal":
             with suppress(KafkaFailure):
@@ -437,6 +447,7 @@ class Worker:
         return not left
 
     def _heard(self, code: str, text: str) -> None:
+        self._meters.errors[code] += 1
         self._tell("the Kafka client reports", text, code)
 
     def _tell(self, message: str, cause: str, code: str | None = None) -> None:
@@ -462,31 +473,3 @@ def _names(partitions: list[Partition]) -> str:
 
 def _because(what: str, code: str, text: str) -> str:
     return f"{what}: {explain(code, text)}\nlook at the whole with: streamgauge check"
-
-
-def run(settings: Settings, *, drain: bool = False) -> int:
-    """Make or verify the internal topics, then work until told to stop; the exit status.
-
-    Raises:
-        Stopped: It cannot work; the text says why and what to do.
-    """
-    logs.start()
-    # Batches of decoded records are many objects and no cycles: looking at each of them again and
-    # again costs more than decoding does.
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 20, 20)
-    admin = Admin(settings.kafka, timeout=ASK_WITHIN)
-    look = topics.create if settings.topics.create else topics.verify
-    try:
-        states = look(admin, settings)
-    except KafkaProblem as problem:  # the client's last word says why
-        raise KafkaProblem(*(admin.last_error() or (problem.code, problem.text))) from None
-    for state in states:
-        if state.state in {"made", "differs"}:
-            logs.event(f"topic {state.name}: {state.text}")
-    grave = [f"{state.name}: {state.text}" for state in states if state.grave]
-    if grave:
-        missing = any(state.state == "missing" for state in states)
-        remedy = [REMEDY] if missing else []
-        raise Stopped("\n".join(grave + remedy))
-    return Worker(settings, drain=drain).run()

@@ -13,7 +13,7 @@ import msgspec
 from alerts.events import Event
 from consumer.completeness import Held
 from consumer.evidence import OffsetRange
-from consumer.judges import Ranges, Read
+from consumer.judges import Ranges, Read, Standing
 from consumer.log import Lost, ProfileRecord, WatermarkRecord
 from consumer.log_borders import Loss
 from sketches.detection import DetectionSettings
@@ -134,6 +134,9 @@ class FakeModelJudge:
 
     def settle(self, settings: DetectionSettings) -> None:
         self._tell("settle", settings)
+
+    def standing(self) -> Standing:
+        return Standing(0, 0, 0, 1.0, 0, 0, ())
 
     def state(self) -> bytes:
         return msgspec.msgpack.encode((self.chain, self.onset))
