@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from consumer.admission import Admission
 from consumer.batch import RecordKey
 from consumer.borders import Clock
 from consumer.closings import WindowProfile
-from sketches.profile import CHUNK, Profile, ProfileRules, merge, profile_table
+from sketches.profile import CHUNK, Profile, ProfileRules, merge, profile_tables
 from sketches.table import Table
 from sketches.tables import concatenate, take
 
 PIECES = 256  # tables of one key that are kept apart, so that many small batches cost little memory
+_TOGETHER = 4 * CHUNK  # rows that are profiled at once
 
 
 class OpenWindow:
@@ -54,12 +55,33 @@ class OpenWindow:
             records = self._keys[key] = KeyRecords(self._rules_for(key.model))
         return records
 
-    def close(self) -> list[WindowProfile]:
-        """The profiles, by key."""
-        return [
-            WindowProfile(key, self.end, records.close(), records.first, records.last)
-            for key, records in sorted(self._keys.items())
-        ]
+    def by_key(self) -> list[tuple[RecordKey, KeyRecords]]:
+        """The keys, ascending, and their records."""
+        return sorted(self._keys.items())
+
+
+def close_all(windows: Iterable[OpenWindow]) -> list[WindowProfile]:
+    """The profiles of windows that are closed together, by window and key."""
+    found: list[WindowProfile] = []
+    some: list[tuple[int, RecordKey, KeyRecords]] = []
+    rows = 0
+    for window in windows:
+        for key, records in window.by_key():
+            some.append((window.end, key, records))
+            rows += records.waiting
+            if rows >= _TOGETHER:
+                found += _closed(some)
+                some, rows = [], 0
+    return found + _closed(some)
+
+
+def _closed(some: Sequence[tuple[int, RecordKey, KeyRecords]]) -> list[WindowProfile]:
+    rests = {at: rest for at, (_, _, one) in enumerate(some) if (rest := one.rest()) is not None}
+    profiles = dict(zip(rests, profile_tables(list(rests.values())), strict=True))
+    return [
+        WindowProfile(key, end, one.close(profiles.get(at)), one.first, one.last)
+        for at, (end, key, one) in enumerate(some)
+    ]
 
 
 class KeyRecords:
@@ -71,6 +93,7 @@ class KeyRecords:
     Attributes:
         first: Offset of the first of them.
         last: Offset of the last.
+        waiting: Rows that are not profiled yet.
     """
 
     __slots__ = (
@@ -80,9 +103,9 @@ class KeyRecords:
         "_rejects",
         "_rules",
         "_tables",
-        "_waiting",
         "first",
         "last",
+        "waiting",
     )
 
     def __init__(self, rules: ProfileRules) -> None:
@@ -90,7 +113,7 @@ class KeyRecords:
         self.last = -1
         self._rules = rules
         self._tables: list[Table] = []
-        self._waiting = 0  # rows in them
+        self.waiting = 0
         self._profile: Profile | None = None  # of the chunks so far
         self._rejects: Counter[str] = Counter()
         self._late = 0
@@ -110,8 +133,8 @@ class KeyRecords:
         self._late += late
         self._ahead += ahead
         self._tables.append(table)
-        self._waiting += table.length
-        if self._waiting >= CHUNK:
+        self.waiting += table.length
+        if self.waiting >= CHUNK:
             self._cut()
         elif len(self._tables) >= PIECES:
             self._tables = [concatenate(self._tables)]
@@ -122,11 +145,17 @@ class KeyRecords:
         self._late += late
         self._rejects[reason] += 1
 
-    def close(self) -> Profile:
-        """The profile of all of them."""
-        if self._tables:
-            self._chunk(concatenate(self._tables))
-            self._tables = []
+    def rest(self) -> tuple[Table, ProfileRules] | None:
+        """The last chunk, and how it is to be profiled; None: there is none."""
+        if not self._tables:
+            return None
+        rows, self._tables = concatenate(self._tables), []
+        return rows, self._rules
+
+    def close(self, rest: Profile | None) -> Profile:
+        """The profile of all of them, ``rest`` being that of the last chunk."""
+        if rest is not None:
+            self._add(rest)
         return replace(
             self._profile or Profile.empty(),
             late=self._late,
@@ -141,15 +170,15 @@ class KeyRecords:
 
     def _cut(self) -> None:
         """Profile the whole chunks among the waiting rows; what is left waits on."""
+        # ``take`` and ``concatenate`` see to it that a chunk does not know features that none of
+        # its own rows holds.
         rows = concatenate(self._tables)
         whole = rows.length // CHUNK * CHUNK
-        for start in range(0, whole, CHUNK):
-            self._chunk(take(rows, slice(start, start + CHUNK)))
-        self._waiting = rows.length - whole
-        self._tables = [take(rows, slice(whole, None))] if self._waiting else []
+        chunks = [take(rows, slice(start, start + CHUNK)) for start in range(0, whole, CHUNK)]
+        for profile in profile_tables([(chunk, self._rules) for chunk in chunks]):
+            self._add(profile)
+        self.waiting = rows.length - whole
+        self._tables = [take(rows, slice(whole, None))] if self.waiting else []
 
-    def _chunk(self, table: Table) -> None:
-        # ``take`` and ``concatenate`` see to it that the chunk does not know features that none of
-        # its own rows holds.
-        profile = profile_table(table, self._rules)
+    def _add(self, profile: Profile) -> None:
         self._profile = profile if self._profile is None else merge([self._profile, profile])

@@ -27,7 +27,7 @@ from consumer.borders import (
 )
 from consumer.closings import Closing
 from consumer.commit_state import FORMAT_VERSION, CommitState, IdleDecision, kept
-from consumer.open_windows import OpenWindow
+from consumer.open_windows import OpenWindow, close_all
 from consumer.settings import Limits
 from sketches.profile import ProfileRules
 from sketches.table import IntArray, Table
@@ -309,7 +309,7 @@ class PartitionProfiler:
 
     def _close(self, through: int, closed_at: int, *, idle: bool = False) -> None:
         ends = sorted(end for end in self._open if end <= through)
-        profiles = [each for end in ends for each in self._open.pop(end).close()]
+        profiles = close_all([self._open.pop(end) for end in ends])
         self._closings.append(
             Closing(
                 self.topic,

@@ -93,6 +93,17 @@ class Histograms:
         folded = np.where(known, self.folded[at], FINEST).astype(np.int16)
         return Histograms(starts, self.scale[bins], self.index[bins], self.count[bins], folded)
 
+    def cut(self, start: int, stop: int) -> Histograms:
+        """The features ``[start, stop)``; their bins stay where they are in memory."""
+        first, last = int(self.starts[start]), int(self.starts[stop])
+        return Histograms(
+            self.starts[start : stop + 1] - first,
+            self.scale[first:last],
+            self.index[first:last],
+            self.count[first:last],
+            self.folded[start:stop],
+        )
+
 
 def empty(features: int) -> Histograms:
     """Histograms without a bin."""

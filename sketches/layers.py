@@ -16,6 +16,7 @@ their central layer with one ``bincount`` over all features. Which is taken chan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from .table import FloatArray, IntArray
 HALF = 512  # bins on either side of the median's
 SUBSAMPLE = 256
 DEPTH = 8
+_FEW = 16  # groups that are looked at one by one
 _COLUMNS = 2 * HALF + 2  # bins of a central layer, and one for what is further out
 _LARGEST = np.finfo(np.float64).max
 _ROUND = 1.5 * 2.0**52
@@ -77,19 +79,45 @@ def build(
     parts: list[_Bins] = []
     with np.errstate(over="ignore", invalid="ignore"):
         for depth in range(DEPTH + 1):
-            if groups is None:
-                break
-            if int(groups.sizes.max()) <= SUBSAMPLE:
-                bins, groups = _sorted_runs(groups, refine=depth < DEPTH)
-            else:
-                bins, groups = _counted(groups, work, refine=depth < DEPTH)
-            parts += bins
+            finer: list[Groups] = []
+            for some in _alike(groups) if groups is not None else ():
+                if int(some.sizes.max()) <= SUBSAMPLE:
+                    bins, more = _sorted_runs(some, refine=depth < DEPTH)
+                else:
+                    bins, more = _counted(some, work, refine=depth < DEPTH)
+                parts += bins
+                finer += more
+            groups = _together(finer)
     if len(parts) == 1:
         return histogram.gather(features, *parts[0])
     return histogram.gather(features, *map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _sorted_runs(groups: Groups, *, refine: bool) -> tuple[list[_Bins], Groups | None]:
+def _alike(groups: Groups) -> list[Groups]:
+    """Groups of about the same size together, where that saves more than it costs."""
+    sizes = groups.sizes
+    small = sizes <= SUBSAMPLE
+    few = np.count_nonzero(small) if not small.all() else len(sizes) * int(sizes.max())
+    if few <= (_FEW if not small.all() else 4 * len(groups.values)):
+        return [groups]
+    kind = np.where(small, np.frexp(sizes - 1)[1] >> 1, SUBSAMPLE)  # powers of 4
+    return [_chosen(groups, kind == one) for one in np.unique(kind).tolist()]
+
+
+def _chosen(groups: Groups, which: NDArray[np.bool_]) -> Groups:
+    """Some of the groups."""
+    values = groups.values[np.repeat(which, groups.sizes)]
+    return Groups(values, *(column[which] for column in groups[1:]))
+
+
+def _together(parts: Sequence[Groups]) -> Groups | None:
+    """All groups of all parts; None if there is none."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return Groups(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _sorted_runs(groups: Groups, *, refine: bool) -> tuple[list[_Bins], list[Groups]]:
     """Bins of groups of at most ``SUBSAMPLE`` values; the subsample is all of them."""
     counts = groups.sizes
     widest = int(counts.max())
@@ -117,24 +145,14 @@ def _sorted_runs(groups: Groups, *, refine: bool) -> tuple[list[_Bins], Groups |
     return [bins], finer
 
 
-def _counted(
-    groups: Groups, work: FloatArray, *, refine: bool
-) -> tuple[list[_Bins], Groups | None]:
+def _counted(groups: Groups, work: FloatArray, *, refine: bool) -> tuple[list[_Bins], list[Groups]]:
     """Bins of groups of any size, the central layers counted in one table."""
     sizes, owner = groups.sizes, groups.owner
     starts = np.cumsum(sizes) - sizes
     scale, centre, middle = _layers(*_subsamples(groups.values, starts, sizes), groups)
     places = _places(groups, scale, centre, work[: len(groups.values)])
-    beyond = np.flatnonzero(
-        (_floored(groups.low, scale) - centre < -HALF)
-        | (_floored(groups.high, scale) - centre > HALF)
-    )
-    far = []
-    for group in beyond.tolist():
-        mine = places[starts[group] : starts[group] + sizes[group]]
-        out = np.flatnonzero((mine < -HALF) | (mine > HALF))
-        mine[out] = HALF + 1
-        far.append(out + starts[group])
+    out, of = _beyond(groups, starts, places, scale, centre)
+    places[out] = HALF + 1
     codes = _codes(places, sizes)
     table = np.bincount(codes, minlength=len(sizes) * _COLUMNS).reshape(len(sizes), _COLUMNS)
     table[:, -1] = 0
@@ -142,16 +160,33 @@ def _counted(
     row, column = table.nonzero()
     index = centre[row].astype(np.int64) + (column - HALF)
     bins = [_Bins(owner[row], scale[row], index, table[row, column])]
-    if far:
-        values = groups.values[np.concatenate(far)]
-        row = np.repeat(beyond, [len(out) for out in far])
-        layer, position = _further(values, middle[row], scale[row])
-        order = np.lexsort((position, layer, row))
-        ordered = (values[order], row[order], layer[order], position[order])
+    if len(out):
+        values = groups.values[out]
+        layer, position = _further(values, middle[of], scale[of])
+        order = np.lexsort((position, layer, of))
+        ordered = (values[order], of[order], layer[order], position[order])
         found, more = _runs(*ordered, groups, refine=refine)
         bins.append(found)
-        finer += [more] if more else []
-    return bins, Groups(*map(np.concatenate, zip(*finer, strict=True))) if finer else None
+        finer += more
+    return bins, finer
+
+
+def _beyond(
+    groups: Groups, starts: IntArray, places: FloatArray, scale: IntArray, centre: FloatArray
+) -> tuple[IntArray, IntArray]:
+    """Where values are outside their group's central layer, and the groups of these."""
+    far = np.flatnonzero(
+        (_floored(groups.low, scale) - centre < -HALF)
+        | (_floored(groups.high, scale) - centre > HALF)
+    )
+    if len(far) > _FEW:  # one pass over all is cheaper
+        out = np.flatnonzero(np.abs(places) > HALF)
+        return out, np.searchsorted(starts, out, side="right") - 1
+    found = [np.zeros(0, dtype=np.int64)]
+    for group in far.tolist():
+        mine = places[starts[group] : starts[group] + groups.sizes[group]]
+        found.append(np.flatnonzero((mine < -HALF) | (mine > HALF)) + starts[group])
+    return np.concatenate(found), np.repeat(far, [len(out) for out in found[1:]])
 
 
 def _subsamples(
@@ -257,20 +292,34 @@ def _heavy(
 ) -> list[Groups]:
     """Take the bins to be refined out of the table, as groups of their own."""
     crowded = table > np.maximum(8, groups.sizes // 16)[:, None]
-    finer = []
-    for group in np.flatnonzero(crowded.any(axis=1)).tolist():
-        mine = slice(starts[group], starts[group] + groups.sizes[group])
-        values, places = groups.values[mine], codes[mine] - group * _COLUMNS
-        one = np.zeros(_COLUMNS)
-        one[places] = values  # any value of each bin
-        mixed = np.zeros(_COLUMNS, dtype=bool)
-        mixed[places[one[places] != values]] = True
-        for place in np.flatnonzero(crowded[group] & mixed).tolist():
-            inside = values[places == place]
-            table[group, place] = 0
-            ends = (np.array([len(inside)]), np.array([inside.min()]), np.array([inside.max()]))
-            finer.append(Groups(inside, *ends, groups.owner[group : group + 1]))
-    return finer
+    rows = np.flatnonzero(crowded.any(axis=1))
+    if not len(rows):
+        return []
+    values, sizes = groups.values, groups.sizes[rows]
+    which = np.zeros(len(starts), dtype=bool)
+    which[rows] = True
+    if len(rows) == 1:
+        mine: slice | NDArray[np.bool_] = slice(starts[rows[0]], starts[rows[0]] + sizes[0])
+    else:
+        mine = np.repeat(which, groups.sizes)
+    values, cells = values[mine], codes[mine]
+    cells = cells - np.repeat((rows - np.arange(len(rows))) * _COLUMNS, sizes)
+    one = np.zeros(len(rows) * _COLUMNS)
+    one[cells] = values  # any value of each bin
+    mixed = np.zeros(len(one), dtype=bool)
+    mixed[cells[one[cells] != values]] = True
+    heavy = crowded[rows].ravel() & mixed
+    places = np.flatnonzero(heavy)
+    if not len(places):
+        return []
+    inside = np.flatnonzero(heavy[cells])
+    inside = inside[np.argsort(cells[inside], kind="stable")]  # bin after bin, in record order
+    row, column = rows[places // _COLUMNS], places % _COLUMNS
+    held, values = table[row, column], values[inside]
+    table[row, column] = 0
+    first = np.cumsum(held) - held
+    ends = np.minimum.reduceat(values, first), np.maximum.reduceat(values, first)
+    return [Groups(values, held, *ends, groups.owner[row])]
 
 
 def _runs(
@@ -281,7 +330,7 @@ def _runs(
     groups: Groups,
     *,
     refine: bool,
-) -> tuple[_Bins, Groups | None]:
+) -> tuple[_Bins, list[Groups]]:
     """Bins of values that stand beside the others of their bin, and those to be refined."""
     new = np.ones(len(values), dtype=bool)
     new[1:] = position[1:] != position[:-1]
@@ -293,12 +342,12 @@ def _runs(
     bins = _Bins(groups.owner[row], layer[first], position[first].astype(np.int64), held)
     heavy = held > np.maximum(8, groups.sizes // 16)[row]
     if not refine or not heavy.any():
-        return bins, None
+        return bins, []
     low, high = np.minimum.reduceat(values, first), np.maximum.reduceat(values, first)
     heavy &= low != high
     if not heavy.any():
-        return bins, None
+        return bins, []
     inside = values[np.repeat(heavy, held)]
     finer = Groups(inside, held[heavy], low[heavy], high[heavy], bins.owner[heavy])
     light = ~heavy
-    return _Bins(*(column[light] for column in bins)), finer
+    return _Bins(*(column[light] for column in bins)), [finer]

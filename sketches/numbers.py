@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,35 +81,103 @@ def none() -> Numbers:
     return Numbers((), whole, real, real, real, real, whole, histogram.empty(0))
 
 
+class Columns(NamedTuple):
+    """Columns of one table to be profiled.
+
+    Attributes:
+        names: F names, ascending.
+        values: Shape (n, C), C >= F; NaN is no value; no infinities.
+        places: F positions, the column of each name.
+    """
+
+    names: tuple[str, ...]
+    values: FloatArray
+    places: Sequence[int]
+
+
+class _Piece(NamedTuple):
+    """Some columns of one table."""
+
+    table: int
+    start: int
+    stop: int
+
+
 def build(
     names: tuple[str, ...], values: FloatArray, columns: Sequence[int] | None = None
 ) -> Numbers:
-    """Profile columns. How the values lie in memory makes no difference, not to the last bit.
+    """Profile the columns of one table, in the order of the names unless ``columns`` says others.
 
-    Args:
-        names: F names, ascending.
-        values: Shape (n, F); NaN is no value; no infinities.
-        columns: F positions, the column of each name; None: in the order of the names.
+    See ``build_all``.
+    """
+    places = range(len(names)) if columns is None else columns
+    return build_all([Columns(names, values, places)])[0]
+
+
+def build_all(tables: Sequence[Columns]) -> list[Numbers]:
+    """Profile the columns of many tables at once, each as if it were alone, to the last bit.
+
+    How the values lie in memory makes no difference either.
 
     Returns:
-        The features that have a value.
+        Of each table the features that have a value.
     """
-    if not names or not len(values):
-        return none()
-    width = max(1, min(len(names), _AT_ONCE // len(values)))
+    blocks = _blocks(tables)
+    found: list[list[Numbers]] = [[] for _ in tables]
     # Fresh memory costs more than the arithmetic on it: blocks of features share theirs.
-    scratch = np.empty((2, width * len(values)))
-    places = range(len(names)) if columns is None else columns
+    scratch = np.empty((2, max((size for _, size in blocks), default=0)))
     with np.errstate(over="ignore", invalid="ignore"):
-        parts = [
-            _block(names[at : at + width], values, places[at : at + width], scratch)
-            for at in range(0, len(names), width)
-        ]
-    return parts[0] if len(parts) == 1 else _beside(parts)
+        for pieces, size in blocks:
+            whole, owner = _block(tables, pieces, scratch[:, :size])
+            for piece, part in zip(pieces, _split(whole, owner, len(pieces)), strict=True):
+                found[piece.table].append(part)
+    return [_beside([part for part in parts if part.names]) for parts in found]
+
+
+def _blocks(tables: Sequence[Columns]) -> list[tuple[list[_Piece], int]]:
+    """Columns that are profiled together, and how many values that are."""
+    blocks: list[tuple[list[_Piece], int]] = []
+    pieces: list[_Piece] = []
+    held = 0
+    for number, (names, values, _) in enumerate(tables):
+        if not len(values):
+            continue
+        width = max(1, _AT_ONCE // len(values))
+        for start in range(0, len(names), width):
+            stop = min(start + width, len(names))
+            size = (stop - start) * len(values)
+            if pieces and held + size > _AT_ONCE:
+                blocks.append((pieces, held))
+                pieces, held = [], 0
+            pieces.append(_Piece(number, start, stop))
+            held += size
+    return [*blocks, (pieces, held)] if pieces else blocks
+
+
+def _split(whole: Numbers, owner: IntArray, parts: int) -> list[Numbers]:
+    """The features of each part; ``owner``, ascending, is the part of each feature."""
+    if parts == 1:
+        return [whole]
+    edges = np.searchsorted(owner, np.arange(parts + 1)).tolist()
+    return [
+        Numbers(
+            whole.names[start:stop],
+            whole.count[start:stop],
+            whole.mean[start:stop],
+            whole.m2[start:stop],
+            whole.minimum[start:stop],
+            whole.maximum[start:stop],
+            whole.zeros[start:stop],
+            whole.histogram.cut(start, stop),
+        )
+        for start, stop in pairwise(edges)
+    ]
 
 
 def _beside(parts: Sequence[Numbers]) -> Numbers:
     """Profiles of different features as one."""
+    if len(parts) < 2:
+        return parts[0] if parts else none()
     return Numbers(
         tuple(name for part in parts for name in part.names),
         np.concatenate([part.count for part in parts]),
@@ -121,40 +191,80 @@ def _beside(parts: Sequence[Numbers]) -> Numbers:
 
 
 def _block(
-    names: tuple[str, ...], values: FloatArray, places: Sequence[int], scratch: FloatArray
-) -> Numbers:
-    """Profile a few columns, with scratch space for two copies of them."""
-    flat, work = scratch[:, : len(names) * len(values)]
-    columns = flat.reshape(len(names), len(values))
-    # Feature by feature in memory, every reduction below runs along cache lines.
-    if len(values) < _SHORT:
-        columns[:] = values.T[list(places)]
-    else:
-        for column, place in zip(columns, places, strict=True):
-            column[:] = values[:, place]
-    low = columns.min(axis=1)
+    tables: Sequence[Columns], pieces: Sequence[_Piece], scratch: FloatArray
+) -> tuple[Numbers, IntArray]:
+    """Profile a few columns, with scratch space for two copies of them.
+
+    Returns:
+        Those with a value, and the piece of each.
+    """
+    flat, work = scratch
+    names, counts, owner = _filled(tables, pieces, flat)
+    starts = np.cumsum(counts) - counts
+    low = _lowest(flat, starts, counts)
     if np.isnan(low).any():
-        known = ~np.isnan(columns)
-        counts = np.count_nonzero(known, axis=1).astype(np.int64)
-        flat = columns[known]
+        known = ~np.isnan(flat)
+        counts = np.add.reduceat(known, starts, dtype=np.int64)
         held = np.flatnonzero(counts)
         if not len(held):
-            return none()
-        names, counts = tuple(names[at] for at in held.tolist()), counts[held]
+            return none(), owner[:0]
+        names = tuple(names[at] for at in held.tolist())
+        counts, owner, flat = counts[held], owner[held], flat[known]
         starts = np.cumsum(counts) - counts
         low = np.minimum.reduceat(flat, starts)
-        high = np.maximum.reduceat(flat, starts)
         work = work[: len(flat)]
-    else:
-        counts = np.full(len(names), len(values))
-        starts = np.arange(0, len(flat), len(values))
-        high = columns.max(axis=1)
+    high = _highest(flat, starts, counts)
     low += 0.0  # no -0.0: which zero a minimum finds is chance
     high += 0.0
     mean, m2 = _moments(flat, starts, counts, low, high, work)
     zeros = _zeros(flat, starts, counts, low, high)
     bins = layers.build(flat, counts, low, high, work)
-    return Numbers(names, counts, mean, m2, low, high, zeros, bins)
+    return Numbers(names, counts, mean, m2, low, high, zeros, bins), owner
+
+
+def _filled(
+    tables: Sequence[Columns], pieces: Sequence[_Piece], flat: FloatArray
+) -> tuple[tuple[str, ...], IntArray, IntArray]:
+    """Puts columns into ``flat``, one after the other; names, sizes and piece of each."""
+    names: list[str] = []
+    lengths, widths = [], []
+    at = 0
+    for table, start, stop in pieces:
+        found, values, places = tables[table]
+        names += found[start:stop]
+        lengths.append(len(values))
+        widths.append(stop - start)
+        columns = flat[at : at + len(values) * (stop - start)].reshape(-1, len(values))
+        at += columns.size
+        # Feature by feature in memory, every reduction runs along cache lines.
+        if len(values) < _SHORT:
+            columns[:] = values.T[list(places[start:stop])]
+        else:
+            for column, place in zip(columns, places[start:stop], strict=True):
+                column[:] = values[:, place]
+    owner = np.repeat(np.arange(len(pieces)), widths)
+    return tuple(names), np.array(lengths)[owner], owner
+
+
+def _lowest(flat: FloatArray, starts: IntArray, counts: IntArray) -> FloatArray:
+    """Minimum of each column."""
+    if _alike(counts):
+        found: FloatArray = flat.reshape(len(counts), -1).min(axis=1)
+        return found
+    return np.minimum.reduceat(flat, starts)
+
+
+def _highest(flat: FloatArray, starts: IntArray, counts: IntArray) -> FloatArray:
+    """Maximum of each column."""
+    if _alike(counts):
+        found: FloatArray = flat.reshape(len(counts), -1).max(axis=1)
+        return found
+    return np.maximum.reduceat(flat, starts)
+
+
+def _alike(counts: IntArray) -> bool:
+    """Whether all columns are equally long."""
+    return bool((counts == counts[0]).all())
 
 
 def _zeros(
@@ -186,7 +296,7 @@ def _moments(
             mean[at] = (flat[starts[at] : starts[at] + counts[at]] / counts[at]).sum()
     # Rounding can leave the range, and does so of a constant.
     mean = np.minimum(np.maximum(mean, low), high) + 0.0
-    if len(flat) == len(counts) * counts[0] and (counts == counts[0]).all():
+    if _alike(counts):
         shape = (len(counts), -1)
         np.subtract(flat.reshape(shape), mean[:, None], out=work.reshape(shape))
     else:

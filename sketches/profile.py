@@ -6,18 +6,20 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from itertools import starmap
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from . import categories, numbers
 from .categories import Categories
-from .numbers import Numbers
+from .numbers import Columns, Numbers
 from .table import IntArray, Kind, Table
 from .tables import kinds_of
 
 CHUNK = 8192  # records of a chunk, at most
 KINDS = len(Kind)
+_KEPT_PLANS = 64  # of the rules of a model
 ValueKind = Literal["auto", "numeric", "categorical"]
 
 
@@ -30,11 +32,15 @@ class ProfileRules:
             count as texts; ``numeric``: texts that are numbers count as numbers.
         is_hashed: Feature name -> its values are hashed before they are counted.
         is_withheld: Feature name -> minimum and maximum are not told.
+        plans: What follows for tables of certain names, remembered for speed.
     """
 
     kind_of: Callable[[str], ValueKind] = lambda name: "auto"
     is_hashed: Callable[[str], bool] = lambda name: False
     is_withheld: Callable[[str], bool] = lambda name: False
+    plans: dict[tuple[tuple[str, ...], tuple[str, ...]], _Plan] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,46 +99,116 @@ def profile_table(table: Table, rules: ProfileRules | None = None) -> Profile:
     Raises:
         ValueError: The table has more than ``CHUNK`` rows.
     """
-    if table.length > CHUNK:
-        raise ValueError(f"a chunk has at most {CHUNK} records, not {table.length}")
-    rules = rules or ProfileRules()
-    table = _forced(table, rules)
-    names, kinds = _kinds(table)
-    order = sorted(range(len(table.number_names)), key=table.number_names.__getitem__)
-    number_names = tuple(table.number_names[at] for at in order)
+    return profile_tables([(table, rules or ProfileRules())])[0]
+
+
+def profile_tables(chunks: Sequence[tuple[Table, ProfileRules]]) -> list[Profile]:
+    """Profile many chunks at once, each as if it were alone, to the last bit.
+
+    Raises:
+        ValueError: A table has more than ``CHUNK`` rows.
+    """
+    longest = max((table.length for table, _ in chunks), default=0)
+    if longest > CHUNK:
+        raise ValueError(f"a chunk has at most {CHUNK} records, not {longest}")
+    planned = list(starmap(_planned, chunks))
+    columns = [Columns(plan.number_names, table.numbers, plan.order) for table, plan in planned]
+    built = numbers.build_all(columns)
+    return [_profile(*each, found) for each, found in zip(planned, built, strict=True)]
+
+
+def _profile(table: Table, plan: _Plan, found: Numbers) -> Profile:
+    names, kinds = _kinds(table, plan)
     texts = {
-        name: categories.count(column, hashed=rules.is_hashed(name))
-        for name, column in sorted(zip(table.text_names, table.texts, strict=True))
+        name: categories.count(table.texts[at], hashed=hashed) for name, at, hashed in plan.texts
     }
     return Profile(
         records=table.length,
         errors=0 if table.errors is None else int(np.count_nonzero(table.errors)),
         names=names,
         kinds=kinds,
-        numbers=_withheld(numbers.build(number_names, table.numbers, order), rules),
+        numbers=_withheld(found, plan.withheld) if plan.withheld else found,
         texts={name: held for name, held in texts.items() if held.counts},
     )
 
 
-def _kinds(table: Table) -> tuple[tuple[str, ...], IntArray]:
-    """Names that are not absent in every row, ascending, and their rows by kind."""
-    numeric = frozenset(table.number_names)
-    names = sorted({*table.number_names, *table.text_names, *table.kinds})
-    kinds = np.zeros((len(names), KINDS), dtype=np.int64)
+class _Plan(NamedTuple):
+    """What follows from the names of a table alone.
+
+    Attributes:
+        number_names: Ascending.
+        order: The column of each.
+        texts: Name, column, whether its values are hashed; names ascending.
+        names: All of them, ascending.
+        plain: Shape (len(names), 7): one record by kind, where all values are of plain kinds.
+        withheld: Names whose extremes are not told.
+        forced: The kind of some is forced by the configuration.
+    """
+
+    number_names: tuple[str, ...]
+    order: tuple[int, ...]
+    texts: tuple[tuple[str, int, bool], ...]
+    names: tuple[str, ...]
+    plain: IntArray
+    withheld: frozenset[str]
+    forced: bool
+
+
+def _planned(table: Table, rules: ProfileRules) -> tuple[Table, _Plan]:
+    """A table of the kinds that the configuration forces, and its plan."""
+    plan = _plan(table, rules)
+    if not plan.forced:
+        return table, plan
+    table = _forced(table, rules)
+    return table, _plan(table, rules)
+
+
+def _plan(table: Table, rules: ProfileRules) -> _Plan:
+    key = table.number_names, table.text_names
+    plan = rules.plans.get(key)
+    if plan is None:
+        if len(rules.plans) >= _KEPT_PLANS:
+            rules.plans.clear()
+        plan = rules.plans[key] = _plan_of(*key, rules)
+    return plan
+
+
+def _plan_of(
+    number_names: tuple[str, ...], text_names: tuple[str, ...], rules: ProfileRules
+) -> _Plan:
+    order = sorted(range(len(number_names)), key=number_names.__getitem__)
+    texts = sorted((name, at, rules.is_hashed(name)) for at, name in enumerate(text_names))
+    names = tuple(sorted({*number_names, *text_names}))
+    plain = np.zeros((len(names), KINDS), dtype=np.int64)
+    numeric = frozenset(number_names)
     for place, name in enumerate(names):
-        if name in table.kinds:
-            kinds[place] = np.bincount(table.kinds[name], minlength=KINDS)
-        else:
-            kinds[place, Kind.NUMBER if name in numeric else Kind.TEXT] = table.length
+        plain[place, Kind.NUMBER if name in numeric else Kind.TEXT] = 1
+    withheld = frozenset(filter(rules.is_withheld, number_names))
+    ordered = tuple(number_names[at] for at in order)
+    forced = any(rules.kind_of(name) == "categorical" for name in number_names)
+    forced = forced or any(rules.kind_of(name) == "numeric" for name in text_names)
+    return _Plan(ordered, tuple(order), tuple(texts), names, plain, withheld, forced)
+
+
+def _kinds(table: Table, plan: _Plan) -> tuple[tuple[str, ...], IntArray]:
+    """Names that are not absent in every row, ascending, and their rows by kind."""
+    if not table.length:
+        return (), plan.plain[:0]
+    plain = plan.plain * table.length
+    if not table.kinds:
+        return plan.names, plain
+    rows = dict(zip(plan.names, plain, strict=True))
+    for name, column in table.kinds.items():
+        rows[name] = np.bincount(column, minlength=KINDS)
+    names = sorted(rows)
+    kinds = np.array([rows[name] for name in names], dtype=np.int64)
     kinds[:, Kind.ABSENT] = 0
     held = np.flatnonzero(kinds.any(axis=1))
     return tuple(names[place] for place in held.tolist()), kinds[held]
 
 
-def _withheld(found: Numbers, rules: ProfileRules) -> Numbers:
-    hidden = np.array([rules.is_withheld(name) for name in found.names], dtype=bool)
-    if not hidden.any():
-        return found
+def _withheld(found: Numbers, names: frozenset[str]) -> Numbers:
+    hidden = np.array([name in names for name in found.names], dtype=bool)
     return replace(
         found,
         minimum=np.where(hidden, np.nan, found.minimum),

@@ -17,7 +17,14 @@ from sketches import numbers
 from sketches.codec import CodecError, decode, encode
 from sketches.histogram import CAP, FINEST, Histograms
 from sketches.numbers import Numbers
-from sketches.profile import Profile, ProfileRules, merge, profile_table, profiles_equal
+from sketches.profile import (
+    Profile,
+    ProfileRules,
+    merge,
+    profile_table,
+    profile_tables,
+    profiles_equal,
+)
 from sketches.table import FloatArray, Kind, Table
 from tests.reference_profile import Bins, folded, histogram, moments, top
 
@@ -184,6 +191,24 @@ def tables(draw: st.DrawFn) -> Table:
     return table_of(n, values)
 
 
+@st.composite
+def wide_tables(draw: st.DrawFn) -> Table:
+    """Columns of up to 3,000 values, with gaps or without."""
+    columns = draw(st.lists(shapes(), min_size=1, max_size=4))
+    n = min(map(len, columns)) if draw(st.booleans()) else max(map(len, columns))
+    values = np.full((n, len(columns)), np.nan)
+    for at, column in enumerate(columns):
+        held = column[:n]
+        values[: len(held), at] = held
+    names = tuple(draw(st.permutations([f"f{at:02d}" for at in range(len(columns))])))
+    kinds = {
+        name: np.where(np.isnan(column), np.uint8(Kind.ABSENT), np.uint8(Kind.NUMBER))
+        for name, column in zip(names, values.T, strict=True)
+        if np.isnan(column).any()
+    }
+    return Table(n, names, values, kinds=kinds)
+
+
 def table_of(n: int, values: dict[str, list[bool | float | str | None]]) -> Table:
     columns: list[list[float]] = []
     texts: list[list[str | None]] = []
@@ -284,3 +309,15 @@ def test_forced_to_texts_numbers_stay_apart(column: list[float]) -> None:
     assert not profile.numbers.names
     assert len(profile.texts["zip"].counts) == len(set(column))
     assert {float(name) for name in profile.texts["zip"].counts} == set(column)
+
+
+@given(st.lists(st.one_of(tables(), wide_tables()), max_size=6))
+@settings(deadline=None, max_examples=150)
+def test_many_at_once_are_what_each_is_alone(chunks: list[Table]) -> None:
+    rules = ProfileRules(is_withheld=lambda name: name == "f01")
+    found = profile_tables([(table, rules) for table in chunks])
+    assert len(found) == len(chunks)
+    for one, table in zip(found, chunks, strict=True):
+        assert profiles_equal(
+            one, profile_table(table, ProfileRules(is_withheld=rules.is_withheld))
+        )
