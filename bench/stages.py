@@ -49,7 +49,7 @@ REPEATS = 20
 STAGES = ("loads", "decode", "profile", "encode")
 PARTS: dict[str, tuple[Callable[..., Any], ...]] = {
     "histogram": (layers.build,),
-    "moments": (numbers.build,),  # with extremes, zeros and the copy that both need
+    "moments": (numbers.build_all,),  # with extremes, zeros and the copy that both need
     "categories": (categories.count,),
     "tables": (tables.concatenate, tables.take, tables.interleave),
     "merging": (profile.merge,),

@@ -106,8 +106,13 @@ def _alike(groups: Groups) -> list[Groups]:
 
 def _chosen(groups: Groups, which: NDArray[np.bool_]) -> Groups:
     """Some of the groups."""
-    values = groups.values[np.repeat(which, groups.sizes)]
-    return Groups(values, *(column[which] for column in groups[1:]))
+    return Groups(
+        groups.values[np.repeat(which, groups.sizes)],
+        groups.sizes[which],
+        groups.low[which],
+        groups.high[which],
+        groups.owner[which],
+    )
 
 
 def _together(parts: Sequence[Groups]) -> Groups | None:
