@@ -1,20 +1,73 @@
-"""Events as they count: repetitions and older revisions left out."""
+"""Events and incidents as they count: repetitions and older revisions left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
 
 from alerts.events import (
     Event,
     EventFormatError,
     NoData,
     Opened,
+    Resolved,
     UnknownTypeError,
     Updated,
     from_message,
 )
+from sketches.detection import Severity
 
 Message = tuple[bytes | None, bytes, list[tuple[str, bytes]]]
+State = Literal["open", "resolved", "told"]
+
+
+class Incident(NamedTuple):
+    """An incident as it stands.
+
+    Attributes:
+        id: Its id; for a silence, a loss or a limit the id of that.
+        state: ``open``; ``resolved``; or ``told``: a loss or a limit, which nothing follows.
+        event: Its newest event, which says all that is known.
+    """
+
+    id: str
+    state: State
+    event: Event
+
+
+def read(
+    messages: Iterable[Message],
+    *,
+    model: str | None = None,
+    severity: Severity | None = None,
+    labels: Mapping[str, str] | None = None,
+    state: State | None = None,
+    unreadable: Callable[[EventFormatError], None] | None = None,
+) -> Iterator[Incident]:
+    """Each incident as it stands after each event that is news about it.
+
+    Lazy: over messages that never end it never ends. Over those up to now, the last one of each
+    incident is how things stand: ``{each.id: each for each in read(messages)}``.
+
+    Args:
+        messages: Key, value and headers of the messages of the alerts topic, in order.
+        model: Only incidents of models that this shell pattern fits.
+        severity: Only those of it.
+        labels: Only those with these labels.
+        state: Only while they are in it.
+        unreadable: As for ``events``.
+    """
+    wanted = (labels or {}).items()
+    for event in events(messages, unreadable):
+        incident = Incident(event.incident, state_of(event), event)
+        if (
+            (model is None or fnmatchcase(event.model, model))
+            and (severity is None or event.severity == severity)
+            and (state is None or incident.state == state)
+            and wanted <= event.labels.items()
+        ):
+            yield incident
 
 
 def events(
@@ -65,6 +118,13 @@ def incidents(
     return {event.incident: event for event in events(messages, unreadable)}
 
 
+def state_of(event: Event) -> State:
+    """The state of an incident whose newest event this is."""
+    if isinstance(event, Opened | Updated | NoData):
+        return "open"
+    return "resolved" if isinstance(event, Resolved) else "told"
+
+
 def is_open(event: Event) -> bool:
     """Whether an incident whose last event this is goes on."""
-    return isinstance(event, Opened | Updated | NoData)
+    return state_of(event) == "open"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -17,14 +17,13 @@ from alerts.events import CE_TYPES, EVENT_TYPES, FORMAT_VERSION, Event, event_ty
 from consumer import log
 from consumer.rejects import REASONS
 from consumer.settings import Settings
-from consumer.snapshots import Manifest
 from consumer.topics import TopicSpec, specs
 
 SCHEMA_FILE: Final = "schema/alert-event.schema.json"
 DOCUMENT_FILE: Final = "asyncapi.yaml"
 _MSGPACK: Final = "application/vnd.msgpack"
 _JSON: Final = "application/json"
-_LOG: Final = (log.ProfileRecord, log.WatermarkRecord, log.SettingsRecord)
+_LOG: Final[tuple[type[msgspec.Struct], ...]] = get_args(log.LogRecord)
 _PUBLIC: Final = (
     "Public: what stands here holds for as long as the format version is 1. One event of an "
     "incident in each message, keyed by the incident's id, so that an incident stays in order. At "
@@ -40,9 +39,6 @@ def document() -> dict[str, Any]:
     channels = {name: _channel(name, spec) for name, spec in zip(_TOPICS, topics, strict=True)}
     operations = {f"write_{name}": _operation(name, "send") for name in _TOPICS}
     operations |= {f"read_{name}": _operation(name, "receive") for name in ("profiles", "state")}
-    _, records = msgspec.json.schema_components(
-        (*_LOG, Manifest), ref_template="#/components/schemas/{name}"
-    )
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -65,7 +61,7 @@ def document() -> dict[str, Any]:
         },
         "channels": channels,
         "operations": operations,
-        "components": {"messages": messages, "schemas": records},
+        "components": {"messages": messages},
     }
 
 
@@ -172,7 +168,7 @@ def _log_messages() -> dict[str, Any]:
             "name": _tag(struct),
             "summary": (struct.__doc__ or "").partition("\n")[0],
             "contentType": _MSGPACK,
-            "payload": {"$ref": f"#/components/schemas/{struct.__name__}"},
+            "payload": _record(_tag(struct)),
             "bindings": _key(keys.get(_tag(struct), "None.")),
         }
         for struct in _LOG
@@ -185,7 +181,7 @@ def _state_messages() -> dict[str, Any]:
             "name": "manifest",
             "summary": "What a whole snapshot is made of; written after its chunks.",
             "contentType": _MSGPACK,
-            "payload": {"$ref": "#/components/schemas/Manifest"},
+            "payload": _record(None),
             "bindings": _key("pPARTITION/manifest, of a partition of the profiles log."),
         },
         "chunk": {
@@ -237,6 +233,14 @@ def _reject_messages() -> dict[str, Any]:
             "bindings": _key("TOPIC/PARTITION/OFFSET of the record."),
         }
     }
+
+
+def _record(tag: str | None) -> dict[str, Any]:
+    """What a release that cannot read the rest of an internal record can tell of it."""
+    known: dict[str, Any] = {"v": {"type": "integer", "description": "Format version."}}
+    if tag is not None:
+        known = {"type": {"const": tag}} | known
+    return {"type": "object", "properties": known, "required": list(known)}
 
 
 def _key(description: str) -> dict[str, Any]:
