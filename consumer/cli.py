@@ -23,6 +23,7 @@ from consumer.command_line import (
     load_settings,
     moment,
 )
+from consumer.commands_baseline import baseline_app
 from consumer.durations import to_microseconds
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics that belong to streamgauge itself.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
+app.add_typer(baseline_app, name="baseline")
 
 
 def main() -> None:

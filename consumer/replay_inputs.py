@@ -42,6 +42,10 @@ class Source(Protocol):
         """Share of it that has been read; None: unknown."""
         ...
 
+    def where(self, offset: int) -> str:
+        """Where a record stands, for an error."""
+        ...
+
 
 class FileSource:
     """A file of JSON lines, each a message or ``{"timestamp": ms, "key": ..., "value": ...}``."""
@@ -72,6 +76,10 @@ class FileSource:
     def share(self) -> float | None:
         """By bytes of the file."""
         return self._raw.tell() / self._size if self._size and not self._raw.closed else None
+
+    def where(self, offset: int) -> str:
+        """By line."""
+        return f"{self.name}: line {offset + 1}"
 
 
 def _open(path: str) -> tuple[IO[bytes] | gzip.GzipFile, IO[bytes], int]:
@@ -128,9 +136,18 @@ class TopicSource:
         length = self._stop - self.start
         return (self._at - self.start) / length if length else 1.0
 
+    def where(self, offset: int) -> str:
+        """By offset."""
+        return f"{self.name} at offset {offset}"
 
-def open_sources(settings: Settings, inputs: list[str]) -> list[Source]:
+
+def open_sources(settings: Settings, inputs: list[str], topic: str | None = None) -> list[Source]:
     """One source for every file and every partition of every topic range, in the order given.
+
+    Args:
+        settings: Which topics there are.
+        inputs: Files and topic ranges.
+        topic: That files are partitions of; None: the configuration's only one.
 
     Raises:
         ReplayError: One of them cannot be read.
@@ -145,9 +162,9 @@ def open_sources(settings: Settings, inputs: list[str]) -> list[Source]:
             for partition, (start, stop) in _ends(settings, name, first, last).items():
                 sources.append(TopicSource(settings, name, partition, start, stop))
         else:
-            topic = _topic_of_files(settings)
-            sources.append(FileSource(text, topic, files[topic]))
-            files[topic] += 1
+            name = topic or _topic_of_files(settings)
+            sources.append(FileSource(text, name, files[name]))
+            files[name] += 1
     return sources
 
 
