@@ -9,7 +9,7 @@ everything together, and the noise is that of the blocks after the first quarter
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -19,9 +19,9 @@ from . import codec, profile
 from .blocks import Block
 from .detection import DetectionSettings
 from .profile import Profile
-from .reference import OTHER, UNSEEN, Reference, read, recentred, refreshed
+from .reference import Reference, grown, read, recentred, refreshed
 from .residuals import Noise, Scales, measure
-from .signals import Gates, Layout, binomial, white_noise
+from .signals import RELATIVE, Gates, Layout, binomial, white_noise
 from .signals import measure as measure_features
 from .state import pack, unpack
 from .table import BoolArray, FloatArray
@@ -31,7 +31,6 @@ _FIRST: Final = 0.25  # part of the baseline that fixes the provisional referenc
 _ENOUGH: Final = 50  # blocks of the first part that may stand for its records
 _GROWN: Final = 0.625  # from there on new categories and distances are believed
 _TOGETHER: Final = 32  # profiles that wait to be merged
-_VALUES: Final = 4096  # of a category: beyond that nothing counts as unseen
 _FLOOR: Final = 0.1  # least noise, of the smallest effect worth telling
 
 
@@ -180,30 +179,18 @@ class Learner:
         assert self._scales is not None  # noqa: S101
         self._grown = True
         self._reference, rows = refreshed(self._reference, self._whole())
-        again = self._layout.is_signal("unseen") | self._layout.is_signal("distance")
-        again[rows] = True
-        again[rows + len(self._reference.numbers)] = True
+        again = self._layout.is_signal(*RELATIVE)
+        names = {self._reference.numbers[row] for row in rows.tolist()}
+        changed = np.array([name in names for name in self._layout.features], dtype=bool)
+        again |= changed & self._layout.is_signal("location", "spread")
         self._scales.forget(again)
 
     def _compare(self, block: Profile) -> None:
         assert self._reference is not None  # noqa: S101
         reference = self._reference
-        values, cells = measure_features(reference, block)
+        values, counted = measure_features(reference, block)
         self._measure(values, block.records)
-        grown = reference.cells + cells
-        grown[:, OTHER] += grown[:, UNSEEN]
-        grown[:, UNSEEN] = 0
-        known = list(reference.known)
-        for row, name in enumerate(reference.texts):
-            if cells[row, UNSEEN] and len(known[row]) < _VALUES:
-                known[row] = known[row] | block.texts[name].counts.keys()
-        full = np.array([len(held) < _VALUES for held in known], dtype=np.float64)
-        self._reference = replace(
-            reference,
-            cells=grown,
-            known=tuple(known),
-            complete=np.minimum(reference.complete, full),
-        )
+        self._reference = grown(reference, block, counted)
 
     def _measure(self, values: FloatArray, records: int) -> None:
         assert self._scales is not None  # noqa: S101

@@ -15,8 +15,7 @@ import numpy as np
 
 from .profile import Profile
 from .reading import quantiles, share_below
-from .reference import UNSEEN, Reference, places, range_shares, read
-from .signals import count_cells
+from .reference import UNSEEN, Reference, count_cells, places, range_shares, read
 from .table import FloatArray, Kind
 
 _GRID: Final = np.concatenate([[0.001, 0.005], np.arange(1, 100) / 100, [0.995, 0.999]])
@@ -186,16 +185,14 @@ def _strange(reference: Reference, after: Profile, cells: FloatArray) -> dict[st
     place = places(reference.names, after.names)
     found: dict[str, float] = {}
     texts = {name: row for row, name in enumerate(reference.texts)}
+    foreign = reference.foreign()
     for row, (name, at) in enumerate(zip(reference.names, place.tolist(), strict=True)):
         if at < 0:
             continue
         kinds = after.kinds[at]
         present = int(kinds[Kind.NUMBER :].sum())
-        foreign_number, foreign_text = (reference.foreign[row] > 0).tolist()
-        strange = int(kinds[Kind.NUMBER]) if foreign_number else 0
-        if foreign_text:
-            strange += int(kinds[Kind.TEXT] + kinds[Kind.BOOLEAN])
-        elif name in texts:
+        strange = int((kinds * foreign[row]).sum())
+        if name in texts and not foreign[row, Kind.TEXT]:
             strange += int(cells[texts[name], UNSEEN])
         found[name] = min(strange / present, 1.0) if present else 0.0
     return found

@@ -156,7 +156,7 @@ class Bank:
         """
         found = []
         values = z.tolist()
-        for signal in np.flatnonzero(fed).tolist():
+        for signal in np.flatnonzero(fed & (z != 0.0)).tolist():
             adwin = self.adwins[signal]
             if adwin.update(values[signal]):
                 found.append((signal, block + 1 - int(adwin.get_width())))

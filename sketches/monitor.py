@@ -17,6 +17,7 @@ from .baseline import Baseline, Learner, pack_baseline, unpack_baseline
 from .blocks import DAY, Block
 from .budget import Thresholds
 from .detection import Change, DetectionSettings, Severity
+from .moved import moved_most
 from .profile import Profile
 from .signals import (
     RULES,
@@ -24,9 +25,9 @@ from .signals import (
     gates,
     measure,
     measure_model,
-    moved_most,
     native,
 )
+from .telling import Telling
 from .watch import Finding, Step, Watch
 
 VERSION: Final = 1
@@ -85,7 +86,7 @@ class MonitorReport(msgspec.Struct, frozen=True):
 
 
 class _Stream:
-    __slots__ = ("baseline", "block", "end", "gates", "learner", "watch")
+    __slots__ = ("baseline", "block", "end", "gates", "learner", "telling", "watch")
 
     def __init__(self, start: int, features: bool) -> None:
         self.block: Block | None = None
@@ -93,6 +94,7 @@ class _Stream:
         self.learner: Learner | None = Learner(start, features)
         self.baseline: Baseline | None = None
         self.watch: Watch | None = None
+        self.telling: Telling | None = None
         self.gates: Gates | None = None
 
 
@@ -204,6 +206,8 @@ class ModelMonitor:
         if values is None:
             return
         step = watch.update(values, block.messages, block.start, block.end, judged)
+        if stream.telling is not None:
+            step = stream.telling.sift(step)
         found.stepped = True
         self._report(name, baseline, step, block, whole, found)
 
@@ -211,6 +215,7 @@ class ModelMonitor:
         baseline, scales = learner.finish()
         judged = gates(baseline.layout, self._settings, self.model)
         stream.learner, stream.baseline, stream.gates = None, baseline, judged
+        stream.telling = Telling(baseline.layout)
         limits = self._thresholds(baseline)
         noise = baseline.noise(scales, judged, limits.warning)
         stream.watch = Watch(
@@ -256,6 +261,7 @@ class ModelMonitor:
             for name, stream in self._streams.items()
             if stream.watch is not None and stream.baseline is not None
             for signal in stream.watch.changed
+            if stream.telling is None or not stream.telling.keeps(signal)
         )
 
     def _report(
@@ -286,6 +292,7 @@ class ModelMonitor:
                     if stream.baseline is not None
                     else None,
                     "watch": stream.watch.state() if stream.watch is not None else None,
+                    "telling": stream.telling.state() if stream.telling is not None else None,
                 }
             )
         whole = {"v": VERSION, "topic": self.topic, "model": self.model, "streams": streams}
@@ -351,6 +358,7 @@ def _restored(state: Mapping[str, Any]) -> _Stream:
     stream.learner = Learner.restore(state["learner"]) if state["learner"] is not None else None
     if state["baseline"] is not None:
         stream.baseline = unpack_baseline(state["baseline"])
+        stream.telling = Telling.restore(stream.baseline.layout, state["telling"])
     return stream
 
 

@@ -8,6 +8,7 @@ the one value that is common by itself, and a chunk of few others has a wide bin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from .histogram import COARSEST, FINEST, Histograms
 from .numbers import Numbers
 from .table import FloatArray, IntArray
 
+RANGES: Final = 16  # about so many value ranges of a feature
+GRID: Final = 1024  # cells of its table of ranges
 _AT_ONCE = 2**20  # cells of the largest table in memory
 _LARGEST = np.finfo(np.float64).max
 _WIDTHS: FloatArray = np.ldexp(np.ones(1), np.arange(FINEST, COARSEST + 1))  # faster than ldexp
@@ -109,8 +112,11 @@ def clipped_moments(
     Returns:
         Shape (4, F).
     """
-    row, count, x = _clipped(bins, place, low, high, centre, scale)
-    squared = x * x
+    known = place >= 0
+    if not known.all():
+        bins, place = bins.select(np.flatnonzero(known)), place[known]
+    count, x = _clipped(bins, place, low, high, centre, scale)
+    row, squared = np.repeat(place, np.diff(bins.starts)), x * x
     sums = (count, count * x, count * squared, count * squared * squared)
     return np.stack([np.bincount(row, each, minlength=len(low)) for each in sums])
 
@@ -122,16 +128,150 @@ def clipped_sums(
     high: FloatArray,
     centre: FloatArray,
     scale: FloatArray,
-) -> tuple[FloatArray, FloatArray]:
-    """The sums of x and x^2 alone, to the bit those of ``clipped_moments`` at half the cost."""
-    row, count, x = _clipped(bins, place, low, high, centre, scale)
-    # As one complex number: an addition waits for the one before, two side by side wait once.
-    both = np.empty(len(x), dtype=np.complex128)
-    np.multiply(count, x, out=both.real)
-    np.multiply(count, np.multiply(x, x, out=x), out=both.imag)
-    sums = np.zeros(len(low), dtype=np.complex128)
-    np.add.at(sums, row, both)
-    return sums.real, sums.imag
+    ranges: IntArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The sums of x and x^2 of clipped values, and the values in each range; in one pass.
+
+    Args:
+        bins: Of P features.
+        place: Shape (P,), row of each in the other arguments; -1: not asked for.
+        low: Shape (F,).
+        high: Shape (F,).
+        centre: Shape (F,).
+        scale: Shape (F,), positive.
+        ranges: Shape (F, GRID), from ``range_table``.
+
+    Returns:
+        Shapes (F,), (F,) and (F, RANGES).
+    """
+    known = place >= 0
+    if not known.all():
+        bins, place = bins.select(np.flatnonzero(known)), place[known]
+    count, x = _clipped(bins, place, low, high, centre, scale)
+    cells = _cells(bins, place, x, low, high, centre, scale)
+    held = np.bincount(ranges.take(cells, mode="clip"), count, len(ranges) * RANGES)
+    first, second = np.zeros((2, len(low)))
+    filled = np.diff(bins.starts) > 0
+    if filled.any():
+        starts = bins.starts[:-1][filled]
+        count *= x
+        first[place[filled]] = np.add.reduceat(count, starts)
+        count *= x
+        second[place[filled]] = np.add.reduceat(count, starts)
+    shares: FloatArray = held.astype(np.float64).reshape(-1, RANGES)
+    return first, second, shares
+
+
+def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[IntArray, IntArray]:
+    """About ``RANGES`` equally likely ranges of each feature.
+
+    The clip limits are cut into ``GRID`` cells of one width. A range begins halfway between two
+    cells that hold values, so that a value that comes again and again is far from any border.
+
+    Returns:
+        Shape (F, RANGES - 1), the first cell of each range but the first; shape (F, GRID), the
+        table made of it.
+    """
+    rows = np.arange(bins.features)
+    width = np.maximum(high - low, np.finfo(np.float64).tiny)
+    count, x = _clipped(bins, rows, low, high, low, width)
+    cells = _cells(bins, rows, x, low, high, low, width)
+    held = np.bincount(cells, count, len(rows) * GRID).reshape(-1, GRID)
+    before = np.cumsum(held, axis=1) - held
+    total = np.maximum(held.sum(axis=1), 1)[:, None]
+    filled = held > 0
+    step = np.arange(GRID)
+    last = np.maximum.accumulate(np.where(filled, step, -1), axis=1)
+    after = np.where(filled, step, GRID)[:, ::-1]
+    following = np.minimum.accumulate(after, axis=1)[:, ::-1]
+    # An empty cell belongs to the nearer of the filled ones beside it.
+    nearest = np.where(step - last <= following - step, last, following)
+    nearest = np.where(last < 0, following, np.where(following >= GRID, last, nearest))
+    number = np.minimum(before * RANGES / total, RANGES - 1).astype(np.int64)
+    own = np.take_along_axis(number, np.clip(nearest, 0, GRID - 1), axis=1)
+    cuts = np.stack([np.count_nonzero(own < at, axis=1) for at in range(1, RANGES)], axis=1)
+    return cuts, range_table(cuts)
+
+
+def range_table(cuts: IntArray) -> IntArray:
+    """Cell -> number of its range among those of all features, shape (F, GRID)."""
+    row = np.repeat(np.arange(len(cuts)), RANGES - 1)
+    steps = np.zeros((len(cuts), GRID + 1), dtype=np.int64)
+    np.add.at(steps, (row, cuts.ravel()), 1)
+    found: IntArray = np.cumsum(steps[:, :GRID], axis=1)
+    found += np.arange(len(cuts))[:, None] * RANGES
+    return found
+
+
+def _cells(
+    bins: Histograms,
+    place: IntArray,
+    x: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    centre: FloatArray,
+    scale: FloatArray,
+) -> IntArray:
+    """The cell of each x among those of all features."""
+    sizes = np.diff(bins.starts)
+    fine = GRID * (1 - 1e-9) / np.maximum(high - low, np.finfo(np.float64).tiny)
+    start = (centre - low) * fine + np.arange(len(low)) * GRID
+    cells = x * np.repeat((scale * fine)[place], sizes)
+    cells += np.repeat(start[place], sizes)
+    return cells.astype(np.int64)
+
+
+def most_frequent(bins: Histograms, totals: IntArray, wide: FloatArray) -> FloatArray:
+    """How often the most frequent single value of each feature occurs.
+
+    A chunk refines bins of more than 8 and more than a sixteenth of its values until they hold one
+    value, or nearly. So a bin that holds no more, or is wide, says nothing about single values.
+
+    Args:
+        bins: F features.
+        totals: Shape (F,), their values.
+        wide: Shape (F,), wider bins say nothing.
+
+    Returns:
+        Shape (F,), 0 where no value is frequent.
+    """
+    found = np.zeros(bins.features)
+    filled = np.flatnonzero(np.diff(bins.starts) > 0)
+    if not len(filled):
+        return found
+    most = np.maximum.reduceat(bins.count, bins.starts[filled])
+    often = most > np.maximum(8, totals[filled] // 16)
+    if not often.any():
+        return found
+    filled, most = filled[often], most[often]
+    some = bins.select(filled)
+    owner = some.owner()
+    narrow = _WIDTHS.take(some.scale - FINEST) <= wide[filled][owner]
+    single = narrow & (some.count == most[owner])
+    kept = np.zeros(len(filled), dtype=bool)
+    kept[owner[single]] = True
+    found[filled[kept]] = most[kept]
+    return found
+
+
+def typical_sizes(bins: Histograms) -> tuple[FloatArray, FloatArray]:
+    """Quartiles of the sizes of each feature's values other than 0, and how many of these it has.
+
+    Returns:
+        Shape (F, 3), NaN without any; shape (F,).
+    """
+    size = np.minimum(np.abs(_values(bins)), _LARGEST)
+    owner = bins.owner()
+    count = np.where(size > 0, bins.count, 0)
+    order = np.lexsort((size, owner))
+    passed = np.cumsum(count[order])
+    totals = np.bincount(owner, count, bins.features).astype(np.float64)
+    base = np.cumsum(totals) - totals
+    found = np.full((bins.features, 3), np.nan)
+    held = np.flatnonzero(totals)
+    wanted = base[held, None] + totals[held, None] * np.array([0.25, 0.5, 0.75])
+    found[held] = size[order[np.searchsorted(passed, wanted)]]
+    return found, totals
 
 
 def _clipped(
@@ -141,11 +281,8 @@ def _clipped(
     high: FloatArray,
     centre: FloatArray,
     scale: FloatArray,
-) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Row, count and x of each bin of a feature that is asked for."""
-    known = place >= 0
-    if not known.all():
-        bins, place = bins.select(np.flatnonzero(known)), place[known]
+) -> tuple[FloatArray, FloatArray]:
+    """Count and x of each bin."""
     sizes = np.diff(bins.starts)
     x = _values(bins)
     # Repeating a column of features is faster than looking it up for every bin.
@@ -153,7 +290,7 @@ def _clipped(
     np.minimum(x, np.repeat(high[place], sizes), out=x)
     x -= np.repeat(centre[place], sizes)
     x /= np.repeat(scale[place], sizes)
-    return np.repeat(place, sizes), bins.count.astype(np.float64), x
+    return bins.count.astype(np.float64), x
 
 
 def snapped_edges(bins: Histograms, count: int = 16) -> FloatArray:
@@ -177,7 +314,7 @@ def snapped_edges(bins: Histograms, count: int = 16) -> FloatArray:
     with np.errstate(over="ignore", invalid="ignore"):
         lower = _taken(np.ldexp(bins.index.astype(np.float64), scale), at)
         upper = _taken(np.ldexp((bins.index + 1).astype(np.float64), scale), at)
-        common = np.ldexp(1.0, _common_scale(bins) + 3)[:, None]
+        common = np.ldexp(1.0, common_scale(bins) + 3)[:, None]
         gap = np.diff(lower, axis=1, prepend=np.nan)
         gap = np.fmin(gap, np.diff(lower, axis=1, append=np.nan))
         near = np.ldexp(1.0, np.frexp(gap)[1] - 2)  # the power of two at or below half the gap
@@ -220,7 +357,7 @@ def _taken(column: FloatArray, at: IntArray) -> FloatArray:
     return np.append(column, np.nan)[at]
 
 
-def _common_scale(bins: Histograms) -> IntArray:
+def common_scale(bins: Histograms) -> IntArray:
     """The widest scale with a fifth of a feature's values, else the one with most, shape (F,)."""
     found = np.full(bins.features, FINEST, dtype=np.int64)
     totals = bins.totals().tolist()

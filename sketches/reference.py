@@ -8,13 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from .numbers import Numbers
-from .profile import Profile
-from .reading import clipped_moments, quantiles, share_below, snapped_edges
+from .profile import KINDS, Profile
+from .reading import (
+    RANGES,
+    clipped_moments,
+    clipped_sums,
+    quantiles,
+    range_cuts,
+    range_table,
+    share_below,
+    snapped_edges,
+    typical_sizes,
+)
 from .state import Packed, pack_all, unpack_all
 from .table import FloatArray, IntArray, Kind
 
@@ -22,12 +32,25 @@ TOP: Final = 20  # categories compared by name
 OTHER: Final = TOP  # cell of the known rest
 UNSEEN: Final = TOP + 1  # cell of what the reference never saw
 CELLS: Final = TOP + 2
-RANGES: Final = 16  # about so many value ranges between quantile edges
 EDGES: Final = 2 * (RANGES - 1)  # with those behind frequent values
 CLIP: Final = 0.01  # share beyond each clip limit, before these are widened
 _WIDER: Final = 0.25  # so that a feature that wanders by day and night is not cut off
 _CUT_OFF: Final = 0.05  # share beyond one limit
+_STRAY: Final = 0.1  # of the range seen; so far beyond it a value is not outside yet
+_VALUES: Final = 4096  # of a category: beyond that nothing counts as unseen
 _RARE: Final = 0.001  # a value kind that so few records hold says nothing about the feature
+
+
+class Counted(NamedTuple):
+    """Values of a block by what a reference tells apart.
+
+    Attributes:
+        cells: Shape (T, CELLS), by category.
+        ranges: Shape (F, RANGES), by value range.
+    """
+
+    cells: FloatArray
+    ranges: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +70,18 @@ class Reference:
         kurtosis: Shape (F,), fourth moment of clipped values in units of ``scale``.
         edges: Shape (F, EDGES), quantile edges on bin borders; infinite where fewer suffice.
         shares: Shape (F, EDGES + 1), share of the values in each range.
+        cuts: Shape (F, RANGES - 1), where the ranges begin whose shares are compared, in cells.
+        held: Shape (F, RANGES), values in each of these.
+        ranges: Shape (F, GRID), the table of these ranges; follows from ``cuts``.
+        least: Shape (F,), values below it are outside.
+        most: Shape (F,), likewise.
+        sizes: Shape (F, 3), quartiles of the sizes of the values other than 0; NaN without any.
         top: Text feature -> its most frequent values, at most ``TOP``.
         cells: Shape (T, CELLS), counts of these, of the rest, and of unseen ones (0).
         known: Text feature -> all values seen.
         complete: Shape (T,): ``known`` is all there was; else it was too many and nothing counts
             as unseen.
-        foreign: Shape (A, 2): 1 where numbers, or texts, are a kind of value that the feature does
-            not have; they count as unseen.
+        kinds: Shape (A, KINDS), records by ``Kind``.
     """
 
     names: tuple[str, ...]
@@ -68,11 +96,27 @@ class Reference:
     kurtosis: FloatArray
     edges: FloatArray
     shares: FloatArray
+    cuts: IntArray
+    held: FloatArray
+    ranges: IntArray
+    least: FloatArray
+    most: FloatArray
+    sizes: FloatArray
     top: tuple[tuple[str, ...], ...]
     cells: FloatArray
     known: tuple[AbstractSet[str], ...]
     complete: FloatArray
-    foreign: FloatArray
+    kinds: FloatArray
+
+    def foreign(self) -> FloatArray:
+        """Shape (A, KINDS): 1 where a JSON type is one that the feature does not have.
+
+        Of a feature without any value nothing is known.
+        """
+        present = self.kinds[:, Kind.NUMBER :].sum(axis=1, keepdims=True)
+        found = np.asarray((self.kinds <= _RARE * present) & (present > 0), dtype=np.float64)
+        found[:, [Kind.ABSENT, Kind.NULL, Kind.NON_FINITE]] = 0.0
+        return found
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain values."""
@@ -90,14 +134,16 @@ class Reference:
     def restore(cls, state: Mapping[str, Any]) -> Reference:
         """From ``state``."""
         packed: dict[str, Packed] = state["arrays"]
+        arrays = unpack_all(packed)
         return cls(
+            ranges=range_table(arrays["cuts"]),
             names=tuple(state["names"]),
             numbers=tuple(state["numbers"]),
             texts=tuple(state["texts"]),
             records=state["records"],
             top=tuple(map(tuple, state["top"])),
             known=tuple(map(frozenset, state["known"])),
-            **unpack_all(packed),
+            **arrays,
         )
 
 
@@ -110,9 +156,14 @@ _ARRAYS: Final = (
     "kurtosis",
     "edges",
     "shares",
+    "cuts",
+    "held",
+    "least",
+    "most",
+    "sizes",
     "cells",
     "complete",
-    "foreign",
+    "kinds",
 )
 
 
@@ -122,6 +173,8 @@ def read(profile: Profile) -> Reference:
     low, high = _limits(profile, *quantiles(held.histogram, (CLIP, 1 - CLIP)).T)
     known = tuple(frozenset(profile.texts[name].counts) for name in profile.texts)
     top = tuple(tuple(profile.texts[name].counts)[:TOP] for name in profile.texts)
+    cuts, ranges = range_cuts(held.histogram, low, high)
+    none = np.zeros(len(held.names))
     found = Reference(
         names=profile.names,
         numbers=held.names,
@@ -130,16 +183,22 @@ def read(profile: Profile) -> Reference:
         present=(profile.records - profile.missing()).astype(np.float64),
         low=low,
         high=high,
-        centre=np.zeros(len(held.names)),
+        centre=none,
         scale=np.ones(len(held.names)),
         kurtosis=np.full(len(held.names), 3.0),
         edges=snapped_edges(held.histogram, RANGES),
         shares=np.zeros((len(held.names), EDGES + 1)),
+        cuts=cuts,
+        held=np.zeros((len(held.names), RANGES)),
+        ranges=ranges,
+        least=none,
+        most=none,
+        sizes=np.zeros((len(held.names), 3)),
         top=top,
         cells=np.zeros((len(top), CELLS)),
         known=known,
         complete=np.array([profile.texts[name].other == 0 for name in profile.texts], dtype=float),
-        foreign=_foreign(profile.names, profile),
+        kinds=np.zeros((len(profile.names), KINDS)),
     )
     return recentred(found, profile)
 
@@ -158,6 +217,18 @@ def _limits(profile: Profile, low: FloatArray, high: FloatArray) -> tuple[FloatA
     return low - margin, high + margin
 
 
+def _extent(found: Numbers) -> tuple[FloatArray, FloatArray]:
+    """How far values go, and a little further; from the bins where the ends are withheld."""
+    ends = quantiles(found.histogram, (0.0, 1.0))
+    least = np.where(np.isnan(found.minimum), ends[:, 0], found.minimum)
+    most = np.where(np.isnan(found.maximum), ends[:, 1], found.maximum)
+    largest = np.finfo(np.float64).max / 4
+    low, high = np.clip(least, -largest, largest), np.clip(most, -largest, largest)
+    margin = np.maximum(_STRAY * (high - low), 1e-6 * np.maximum(np.abs(low), np.abs(high)))
+    with np.errstate(over="ignore"):
+        return least - margin, most + margin
+
+
 def refreshed(reference: Reference, profile: Profile) -> tuple[Reference, IntArray]:
     """New limits where a larger profile shows that those of its first part cut too much off.
 
@@ -173,11 +244,56 @@ def refreshed(reference: Reference, profile: Profile) -> tuple[Reference, IntArr
     beyond |= reference.scale < 1e-6 * np.minimum(fresh.scale[place], width)
     rows = np.flatnonzero(beyond & (place >= 0))
     changed: dict[str, Any] = {}
-    for name in ("low", "high", "centre", "scale", "kurtosis", "edges", "shares"):
+    for name in ("low", "high", "centre", "scale", "kurtosis", "edges", "shares", "cuts"):
         values = getattr(reference, name).copy()
         values[rows] = getattr(fresh, name)[place[rows]]
         changed[name] = values
-    return replace(reference, **changed), rows
+    found = replace(reference, **changed, ranges=range_table(changed["cuts"]))
+    return _compared(found, profile), rows
+
+
+def _compared(reference: Reference, profile: Profile) -> Reference:
+    """With the ranges, extents, sizes and kinds of a larger profile."""
+    found = profile.numbers.select(reference.numbers)
+    rows = np.arange(len(found.names))
+    limits = reference.low, reference.high, reference.centre, reference.scale
+    least, most = _extent(found)
+    place = places(profile.names, reference.names)
+    kinds = np.zeros((len(reference.names), KINDS))
+    kinds[place[place >= 0]] = profile.kinds[place >= 0]
+    return replace(
+        reference,
+        held=clipped_sums(found.histogram, rows, *limits, reference.ranges)[2],
+        least=least,
+        most=most,
+        sizes=typical_sizes(found.histogram)[0],
+        kinds=kinds,
+    )
+
+
+def grown(reference: Reference, profile: Profile, counted: Counted) -> Reference:
+    """With one more block in what the next ones are compared with, while it is learned.
+
+    Args:
+        reference: As it was.
+        profile: The block.
+        counted: What ``signals.measure`` counted in it.
+    """
+    cells = reference.cells + counted.cells
+    cells[:, OTHER] += cells[:, UNSEEN]
+    cells[:, UNSEEN] = 0
+    known = list(reference.known)
+    for row, name in enumerate(reference.texts):
+        if counted.cells[row, UNSEEN] and len(known[row]) < _VALUES:
+            known[row] = known[row] | profile.texts[name].counts.keys()
+    full = np.array([len(held) < _VALUES for held in known], dtype=np.float64)
+    return replace(
+        reference,
+        held=reference.held + counted.ranges,
+        cells=cells,
+        known=tuple(known),
+        complete=np.minimum(reference.complete, full),
+    )
 
 
 def recentred(reference: Reference, profile: Profile) -> Reference:
@@ -206,7 +322,7 @@ def recentred(reference: Reference, profile: Profile) -> Reference:
     at_all = {name: each for each, name in enumerate(profile.names)}
     held_by = profile.records - profile.missing()
     present = [float(held_by[at_all[name]]) if name in at_all else 0.0 for name in reference.names]
-    return replace(
+    found_all = replace(
         reference,
         records=profile.records,
         present=np.array(present),
@@ -217,8 +333,26 @@ def recentred(reference: Reference, profile: Profile) -> Reference:
         cells=cells,
         known=tuple(known),
         complete=complete,
-        foreign=_foreign(reference.names, profile),
     )
+    return _compared(found_all, profile)
+
+
+def count_cells(reference: Reference, profile: Profile) -> FloatArray:
+    """Values of a block by category cell of the reference, shape (T, CELLS)."""
+    cells = np.zeros((len(reference.texts), CELLS))
+    for row, name in enumerate(reference.texts):
+        held = profile.texts.get(name)
+        if held is None:
+            continue
+        counts, known = held.counts, reference.known[row]
+        named = [counts.get(value, 0) for value in reference.top[row]]
+        cells[row, : len(named)] = named
+        strange = 0
+        if reference.complete[row]:
+            strange = sum(n for value, n in counts.items() if value not in known)
+        cells[row, UNSEEN] = strange
+        cells[row, OTHER] = held.total - sum(named) - strange
+    return cells
 
 
 def range_shares(found: Numbers, edges: FloatArray) -> FloatArray:
@@ -258,14 +392,3 @@ def places(names: Sequence[str], wanted: Sequence[str]) -> IntArray:
         return np.arange(len(names))
     at = {name: place for place, name in enumerate(wanted)}
     return np.array([at.get(name, -1) for name in names], dtype=np.int64)
-
-
-def _foreign(names: Sequence[str], profile: Profile) -> FloatArray:
-    place = places(names, profile.names)
-    known = place >= 0
-    kinds = np.zeros((len(names), 2))
-    counts = profile.kinds[place[known]]
-    kinds[known, 0] = counts[:, Kind.NUMBER]
-    kinds[known, 1] = counts[:, Kind.TEXT] + counts[:, Kind.BOOLEAN]
-    rare = kinds <= _RARE * kinds.sum(axis=1, keepdims=True)
-    return np.asarray(rare, dtype=np.float64)

@@ -1,14 +1,28 @@
 """Signals: the numbers per block that are tested, each in the unit in which its effect is told.
 
+Of a feature's numbers:
+
 - ``location``: clipped mean, in standard deviations of the reference, from its centre;
 - ``spread``: logarithm of the clipped standard deviation over that of the reference, drawn to 0
   where a block is too small to know it;
+- ``shape``: distance of the shares of about 16 value ranges;
+- ``zeros``, ``outside``, ``stuck``, ``magnitude``: see ``sketches.faults``.
+
+Of every feature:
+
 - ``missing``: share of the records in which the feature is absent or null;
-- ``unseen``: share of the values present that the reference never saw (a category, a kind);
-- ``distance``: Jensen-Shannon distance of the category shares (base 2, so 0 to 1), less what chance
-  alone gives; negative where they are closer than that;
-- of the model: ``volume`` (logarithm of records per second), ``late``, ``rejects``, ``errors``
-  (shares).
+- ``kind``: share of the values present whose JSON type the reference never had;
+- ``non_finite``: share of the values present that are NaN or infinite.
+
+Of its texts:
+
+- ``unseen``: share of the values that the reference never saw;
+- ``vanished``: share that frequent values had in the reference which now do not occur at all;
+- ``distance``: distance of the category shares.
+
+Distances are Jensen-Shannon distances (base 2, so 0 to 1) less what chance alone gives; negative
+where shares are closer than that. Of the model as a whole: ``volume`` (logarithm of records per
+second), ``late``, ``rejects``, ``errors`` (shares).
 """
 
 from __future__ import annotations
@@ -17,27 +31,26 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from .detection import DetectionSettings, FeatureDetection
+from .distances import chance_js, signed_js
+from .faults import NUMBER_FAULTS, number_faults, vanished
 from .profile import KINDS, Profile
 from .reading import clipped_sums
-from .reference import (
-    CELLS,
-    OTHER,
-    TOP,
-    UNSEEN,
-    Reference,
-    places,
-    range_shares,
-)
-from .table import BoolArray, FloatArray, Kind
+from .reference import UNSEEN, Counted, Reference, count_cells, places
+from .table import BoolArray, FloatArray, IntArray, Kind
 
-FEATURE_SIGNALS: Final = ("location", "spread", "missing", "unseen", "distance")
+NUMBER_SIGNALS: Final = ("location", "spread", "shape", *NUMBER_FAULTS)
+ALL_SIGNALS: Final = ("missing", "kind", "non_finite")
+TEXT_SIGNALS: Final = ("unseen", "vanished", "distance")
+# What these say depends on how much the reference has seen.
+RELATIVE: Final = ("shape", "outside", "magnitude", "kind", *TEXT_SIGNALS)
 MODEL_SIGNALS: Final = ("volume", "late", "rejects", "errors")
+_MOVED: Final = 0.2  # of a location or a spread, well below what a jump of the unit gives
+_DISTANCE_OF_SD: Final = 1 / math.sqrt(8 * math.log(2))
 _SMALLEST: Final = 0.1  # ratio of standard deviations below which there is no spread
 _FARTHEST: Final = 1e10  # standard deviations; beyond it a mean is only "far"
 _LEAST_SPREAD: Final = 10  # records that it takes to say something about a spread
@@ -102,18 +115,16 @@ class Layout:
 
     @staticmethod
     def of(reference: Reference) -> Layout:
-        """Signals of the features of a reference."""
-        groups = (
-            reference.numbers,
-            reference.numbers,
-            reference.names,
-            reference.names,
-            reference.texts,
-        )
-        features = tuple(name for group in groups for name in group)
-        signals = tuple(
-            signal for signal, group in zip(FEATURE_SIGNALS, groups, strict=True) for _ in group
-        )
+        """Signals of the features of a reference, in the order in which they are measured."""
+        features: tuple[str, ...] = ()
+        signals: tuple[str, ...] = ()
+        for names, kinds in (
+            (reference.numbers, NUMBER_SIGNALS),
+            (reference.names, ALL_SIGNALS),
+            (reference.texts, TEXT_SIGNALS),
+        ):
+            features += names * len(kinds)
+            signals += tuple(signal for signal in kinds for _ in names)
         return Layout(features, signals)
 
     @staticmethod
@@ -125,9 +136,13 @@ class Layout:
         """Which signals are shares, shape (S,)."""
         return np.array([RULES[signal].unit == "share" for signal in self.signals], dtype=bool)
 
-    def is_signal(self, name: str) -> BoolArray:
-        """Where a kind of signal stands, shape (S,)."""
-        return np.array([signal == name for signal in self.signals], dtype=bool)
+    def is_hard(self) -> BoolArray:
+        """Which signals only faults move, shape (S,)."""
+        return np.array([RULES[signal].hard for signal in self.signals], dtype=bool)
+
+    def is_signal(self, *names: str) -> BoolArray:
+        """Where these kinds of signals stand, shape (S,)."""
+        return np.array([signal in names for signal in self.signals], dtype=bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +176,7 @@ def feature_rule(settings: DetectionSettings, model: str, feature: str) -> Featu
 
 
 def gates(layout: Layout, settings: DetectionSettings, model: str) -> Gates:
-    """Gates of a layout; a feature's direction and minimum effect are about its location."""
+    """Gates of a layout; direction and minimum effect are about a feature's location and shape."""
     tested = np.ones(len(layout), dtype=bool)
     warning, critical = np.zeros((2, len(layout))), np.zeros((2, len(layout)))
     rules = {name: feature_rule(settings, model, name) for name in {*layout.features} - {""}}
@@ -177,12 +192,20 @@ def gates(layout: Layout, settings: DetectionSettings, model: str) -> Gates:
                 critical[:, at] = np.maximum(critical[:, at], rule.minimum_effect)
             if rule.direction != "both":
                 warning[1 if rule.direction == "up" else 0, at] = _NEVER
+        if signal == "shape":
+            if rule.minimum_effect is not None:
+                # A normal distribution that moves by so many standard deviations is so far away.
+                least = _DISTANCE_OF_SD * rule.minimum_effect
+                warning[0, at] = max(warning[0, at], least)
+                critical[0, at] = max(critical[0, at], least)
+            if rule.direction != "both":  # a shape has none
+                warning[:, at] = critical[:, at] = _NEVER
         if rule.severity_cap == "warning":
             critical[:, at] = _NEVER
     return Gates(tested, warning, critical)
 
 
-def measure(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatArray]:
+def measure(reference: Reference, profile: Profile) -> tuple[FloatArray, Counted]:
     """The feature signals of a block.
 
     Args:
@@ -190,29 +213,39 @@ def measure(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatAr
         profile: Of the block.
 
     Returns:
-        The values in the order of ``Layout.of``, shape (2 F + 2 A + T,), NaN where the block says
-        nothing; and the category counts by cell, shape (T, CELLS).
+        The values in the order of ``Layout.of``, shape (7 F + 3 A + 3 T,), NaN where the block says
+        nothing; and what was counted for them.
     """
-    location, spread = _moments(reference, profile)
-    cells = count_cells(reference, profile)
-    missing, unseen = _shares(reference, profile, cells)
-    distance = distances(reference.cells, cells)
-    return np.concatenate([location, spread, missing, unseen, distance]), cells
-
-
-def _moments(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatArray]:
     held = profile.numbers
     place = places(held.names, reference.numbers)
-    known = place >= 0
+    location, spread, ranges = _moments(reference, profile, place)
+    # A unit that jumps moves the mean or the spread; only then is it worth a closer look.
+    moved = (np.abs(location) > _MOVED) | (np.abs(spread) > _MOVED)
+    faults = number_faults(reference, held, place, moved)
+    cells = count_cells(reference, profile)
+    values = (
+        *(location, spread, signed_js(reference.held, ranges), *faults),
+        *_shares(reference, profile),
+        *_texts(reference, cells),
+    )
+    return np.concatenate(values), Counted(cells, ranges)
+
+
+def _moments(
+    reference: Reference, profile: Profile, place: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Location, spread, and the values by range."""
+    held = profile.numbers
     count = np.zeros(len(reference.numbers))
-    count[place[known]] = held.count[known]
-    first, second = clipped_sums(
+    count[place[place >= 0]] = held.count[place >= 0]
+    first, second, ranges = clipped_sums(
         held.histogram,
         place,
         reference.low,
         reference.high,
         reference.centre,
         reference.scale,
+        reference.ranges,
     )
     known = np.maximum(count, 1)
     mean = first / known
@@ -224,101 +257,55 @@ def _moments(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatA
     location = np.where(count > 0, np.minimum(np.maximum(mean, -_FARTHEST), _FARTHEST), np.nan)
     ratio = np.minimum(np.maximum(np.sqrt(variance), _SMALLEST), _FARTHEST)
     spread = np.where(count >= _LEAST_SPREAD, np.log(ratio), np.nan)
-    return location, spread
+    return location, spread, ranges
 
 
-def count_cells(reference: Reference, profile: Profile) -> FloatArray:
-    """Values of a block by category cell of the reference, shape (T, CELLS)."""
-    cells = np.zeros((len(reference.texts), CELLS))
-    for row, name in enumerate(reference.texts):
-        held = profile.texts.get(name)
-        if held is None:
-            continue
-        counts, known = held.counts, reference.known[row]
-        named = [counts.get(value, 0) for value in reference.top[row]]
-        cells[row, : len(named)] = named
-        strange = 0
-        if reference.complete[row]:
-            strange = sum(n for value, n in counts.items() if value not in known)
-        cells[row, UNSEEN] = strange
-        cells[row, OTHER] = held.total - sum(named) - strange
-    return cells
-
-
-def _shares(
-    reference: Reference, profile: Profile, cells: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Missing and unseen share of every feature of the reference, shape (A,) each."""
+def _shares(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Missing, foreign and not finite shares of every feature of the reference, shape (A,) each."""
     place = places(reference.names, profile.names)
     kinds = np.zeros((len(place), KINDS))
-    known = place >= 0
-    kinds[known] = profile.kinds[place[known]]
-    foreign = reference.foreign
-    strange = kinds[:, Kind.NUMBER] * foreign[:, 0]
-    strange += (kinds[:, Kind.TEXT] + kinds[:, Kind.BOOLEAN]) * foreign[:, 1]
-    if reference.texts:
-        place = places(reference.texts, reference.names)
-        own = foreign[place, 1] == 0
-        strange[place[own]] += cells[own, UNSEEN]
+    kinds[place >= 0] = profile.kinds[place[place >= 0]]
     present = kinds[:, Kind.NUMBER :].sum(axis=1)
     records = profile.records
     missing = (records - present) / records if records else np.full(len(present), np.nan)
-    unseen = np.where(present > 0, strange / np.maximum(present, 1), np.nan)
-    return missing, np.minimum(unseen, 1.0)
+    known = np.where(present > 0, present, np.nan)
+    strange = (kinds * reference.foreign()).sum(axis=1)
+    return missing, strange / known, kinds[:, Kind.NON_FINITE] / known
 
 
-def distances(before: FloatArray, after: FloatArray) -> FloatArray:
-    """Signed root of the Jensen-Shannon divergence of cell counts less its expectation by chance.
-
-    With k cells the divergence of samples of n and m is about (k - 1)(1/n + 1/m) / (8 ln 2) by
-    chance (to second order it is a chi-square over 8); a cell counts as far as it is filled.
-
-    Args:
-        before: Shape (T, CELLS), m counts a row.
-        after: Shape (T, CELLS), n counts a row.
-
-    Returns:
-        Shape (T,), NaN where there is no count.
-    """
-    if not len(before):
-        return np.zeros(0)
-    m, n = before.sum(axis=1), after.sum(axis=1)
-    p = before / np.maximum(m, 1)[:, None]
-    q = after / np.maximum(n, 1)[:, None]
-    middle = (p + q) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, p * np.log2(p / middle), 0) + np.where(
-            q > 0, q * np.log2(q / middle), 0
-        )
-        divergence = terms.sum(axis=1) / 2
-        filled = np.minimum(p * n[:, None], 1).sum(axis=1)
-        chance = np.maximum(filled - 1, 0) * (1 / n + 1 / m) / (8 * math.log(2))
-    rest = divergence - chance
-    found = np.sign(rest) * np.sqrt(np.abs(rest))
-    return np.where((m > 0) & (n > 0), found, np.nan)
+def _texts(reference: Reference, cells: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Unseen and vanished shares and distance of every text feature, shape (T,) each."""
+    total = cells.sum(axis=1)
+    unseen = cells[:, UNSEEN] / np.where(total > 0, total, np.nan)
+    return unseen, vanished(reference.cells, cells), signed_js(reference.cells, cells)
 
 
 def white_noise(reference: Reference, level: FloatArray) -> FloatArray:
     """Variance of one record's part in each signal if records were independent, shape (S,)."""
     records = max(reference.records, 1)
+    numbers, every = len(reference.numbers), len(reference.names)
     place = places(reference.numbers, reference.names)
-    present = np.maximum(reference.present, 1)
-    thin = records / present[place]
-    features = len(reference.names)
-    start = 2 * len(reference.numbers)
-    shares = binomial(level[start : start + 2 * features], records)
-    shares[features:] *= records / present
-    filled = (reference.cells > 0).sum(axis=1)
-    chance = np.sqrt(2 * np.maximum(filled - 1, 0.5)) / (8 * math.log(2))
+    thin = records / np.maximum(reference.present, 1)
     held = np.maximum(reference.cells.sum(axis=1), 1)
-    return np.concatenate(
-        [
-            thin,
-            thin * np.maximum(reference.kurtosis - 1, 0.1) / 4,
-            shares,
-            chance * np.maximum(records / held, 1),
-        ]
+    texts = np.maximum(records / held, 1)
+    ends = np.cumsum([0, numbers * len(NUMBER_SIGNALS), every * len(ALL_SIGNALS)])
+    of_numbers, of_all, of_texts = (
+        binomial(part, records).reshape(len(kinds), count)
+        for part, kinds, count in (
+            (level[: ends[1]], NUMBER_SIGNALS, numbers),
+            (level[ends[1] : ends[2]], ALL_SIGNALS, every),
+            (level[ends[2] :], TEXT_SIGNALS, len(texts)),
+        )
     )
+    of_numbers[0] = 1.0
+    of_numbers[1] = np.maximum(reference.kurtosis - 1, 0.1) / 4
+    of_numbers[2] = chance_js(reference.held)
+    of_numbers[NUMBER_SIGNALS.index("magnitude")] = 1.0
+    of_numbers *= thin[place]
+    of_all[1:] *= thin
+    of_texts[2] = chance_js(reference.cells)
+    of_texts *= texts
+    return np.concatenate([of_numbers.ravel(), of_all.ravel(), of_texts.ravel()])
 
 
 def binomial(share: FloatArray, records: float) -> FloatArray:
@@ -354,58 +341,10 @@ def native(reference: Reference | None, feature: str, signal: str, value: float)
     """A signal's value in the unit of its rule: the feature's own, a share, a rate, a distance."""
     if signal == "volume":
         return math.exp(min(value, 700.0))
-    if reference is None or signal in {"missing", "unseen"}:
-        return min(max(value, 0.0), 1.0)
-    if signal == "distance":
+    if reference is None or RULES[signal].unit != "value":
         return min(max(value, 0.0), 1.0)
     row = reference.numbers.index(feature)
     if signal == "location":
         return float(reference.centre[row] + value * reference.scale[row])
-    return float(reference.scale[row] * math.exp(min(value, 300.0)))
-
-
-def moved_most(
-    reference: Reference, profile: Profile, feature: str, signal: str, most: int = 5
-) -> tuple[tuple[str, float, float], ...]:
-    """The categories or value ranges whose shares moved most: (name, before, after)."""
-    if signal in {"distance", "unseen"} and feature in reference.texts:
-        row = reference.texts.index(feature)
-        names, before, after = _categories_moved(reference, profile, row)
-    elif signal in {"location", "spread"} and feature in profile.numbers.names:
-        row = reference.numbers.index(feature)
-        edges = reference.edges[row][np.isfinite(reference.edges[row])]
-        before = reference.shares[row, : len(edges) + 1]
-        after = range_shares(profile.numbers.select((feature,)), edges[None, :])[0]
-        names = _ranges(edges)
-    else:
-        return ()
-    order = np.argsort(-np.abs(after - before), kind="stable")[:most]
-    return tuple(
-        (names[at], float(before[at]), float(after[at]))
-        for at in order.tolist()
-        if after[at] != before[at]
-    )
-
-
-def _categories_moved(
-    reference: Reference, profile: Profile, row: int
-) -> tuple[list[str], FloatArray, FloatArray]:
-    held = profile.texts.get(reference.texts[row])
-    counts = held.counts if held is not None else {}
-    known = reference.known[row]
-    strange = [value for value in counts if value not in known] if reference.complete[row] else []
-    named = [*reference.top[row], *strange[:TOP]]
-    total = reference.cells[row].sum()
-    before = np.zeros(len(named))
-    before[: len(reference.top[row])] = reference.cells[row, : len(reference.top[row])]
-    after = np.array([counts.get(name, 0) for name in named], dtype=np.float64)
-    seen = held.total if held is not None else 0
-    return named, before / max(total, 1), after / max(seen, 1)
-
-
-def _ranges(edges: FloatArray) -> list[str]:
-    if not len(edges):
-        return ["all"]
-    told = [f"{edge:.6g}" for edge in edges.tolist()]
-    inner = [f"{low} to {high}" for low, high in pairwise(told)]
-    return [f"below {told[0]}", *inner, f"{told[-1]} and above"]
+    usual = reference.sizes[row, 1] if signal == "magnitude" else reference.scale[row]
+    return float(usual * math.exp(min(value, 300.0)))

@@ -6,17 +6,11 @@ import numpy as np
 import pytest
 
 from sketches.detection import DetectionSettings, FeatureDetection
+from sketches.distances import signed_js
+from sketches.moved import moved_most
 from sketches.profile import Profile, merge, profile_table
 from sketches.reference import Reference, read
-from sketches.signals import (
-    Layout,
-    distances,
-    gates,
-    measure,
-    measure_model,
-    moved_most,
-    native,
-)
+from sketches.signals import Layout, gates, measure, measure_model, native
 from sketches.table import FloatArray, Kind, Table
 
 
@@ -79,11 +73,11 @@ def test_missing_and_unseen_shares() -> None:
     assert ("mars", 0.0, 0.02) in moved
 
 
-def test_numbers_that_come_as_text_count_as_unseen() -> None:
+def test_numbers_that_come_as_text_are_of_another_kind() -> None:
     texts: list[str | None] = [str(one) for one in X[:500].tolist()]
     table = Table(500, (), np.zeros((500, 0)), ("x", "city"), (texts, CITY[:500]))
     found = profile_table(table)
-    assert value(REFERENCE, found, "x", "unseen") == 1.0
+    assert value(REFERENCE, found, "x", "kind") == 1.0
     assert value(REFERENCE, found, "x", "missing") == 0.0
     assert math.isnan(value(REFERENCE, found, "x", "location"))
 
@@ -102,7 +96,7 @@ def test_distance_is_free_of_the_bias_of_small_samples(size: int) -> None:
     before[:, :6] = 1e6 * share
     after = np.zeros((400, 22))
     after[:, :6] = RANDOM.multinomial(size, share, size=400)
-    found = distances(before, after)
+    found = signed_js(before, after)
     raw = 0.35 / math.sqrt(size)  # what chance alone gives, roughly
     assert abs(float(np.mean(found))) < 0.35 * raw
 
@@ -110,8 +104,8 @@ def test_distance_is_free_of_the_bias_of_small_samples(size: int) -> None:
 def test_distance_of_other_shares() -> None:
     before, after = np.zeros((1, 22)), np.zeros((1, 22))
     before[0, :2], after[0, 2:4] = 5000, 5000
-    assert distances(before, after)[0] == pytest.approx(1.0, abs=0.01)
-    assert math.isnan(distances(before, np.zeros((1, 22)))[0])
+    assert signed_js(before, after)[0] == pytest.approx(1.0, abs=0.01)
+    assert math.isnan(signed_js(before, np.zeros((1, 22)))[0])
 
 
 def test_degenerate_features_have_defined_signals() -> None:
@@ -124,7 +118,7 @@ def test_degenerate_features_have_defined_signals() -> None:
     reference = read(profile_table(table))
     layout = Layout.of(reference)
     values, _ = measure(reference, profile_table(table))
-    assert np.isfinite(values[~layout.is_signal("unseen")]).all()
+    assert np.isfinite(values[~layout.is_signal("kind", "non_finite")]).all()
     assert values[layout.is_signal("location")].tolist() == [0.0, 0.0]
     other = Table(
         300, ("constant", "zero"), np.column_stack([np.full(300, 7.5), np.full(300, 0.001)])
