@@ -74,13 +74,23 @@ def run(
     drain: Annotated[
         bool, typer.Option("--drain", help="Close every open window, then exit.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes of one group on this host.")
+    ] = 1,
+    number: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Read the inputs and publish alerts until stopped."""
     with explained():
         settings = load_settings(config, set_, bootstrap)
+        if workers > 1:
+            flags = [word for one in set_ or () for word in ("--set", one)]
+            flags += ["-c", str(config)] if config is not None else []
+            flags += ["--bootstrap", bootstrap] if bootstrap is not None else []
+            flags += ["--drain"] if drain else []
+            end(import_module("consumer.launch").run_many(flags, workers))
         launch = import_module("consumer.launch")
         try:
-            status = launch.run(settings, drain=drain)
+            status = launch.run(settings, drain=drain, number=number)
         except launch.Stopped as stopped:
             fail(str(stopped))
         end(status)

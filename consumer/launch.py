@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 
 from . import logs, topics
 from .endpoint import Endpoint
@@ -11,6 +12,7 @@ from .kafka_errors import KafkaProblem
 from .meters import Meters
 from .settings import Settings
 from .worker import ASK_WITHIN, Stopped, Worker
+from .workers import Workers, command, end_with_parent, own_settings
 
 REMEDY = (
     "make them with: streamgauge topics create\n"
@@ -19,13 +21,29 @@ REMEDY = (
 GC_THRESHOLD = 500_000  # container objects made and not freed between two looks for cycles
 
 
-def run(settings: Settings, *, drain: bool = False) -> int:
+def run_many(flags: Sequence[str], count: int) -> int:
+    """Several workers with the same flags, until told to stop; the worst exit status."""
+    logs.start()
+    return Workers(command(flags), count).run()
+
+
+def run(settings: Settings, *, drain: bool = False, number: int | None = None) -> int:
     """Make or verify the internal topics, then work until told to stop; the exit status.
+
+    Args:
+        settings: As configured.
+        drain: Close every window, then end.
+        number: Of this worker among those that one process started; None: it is alone.
 
     Raises:
         Stopped: It cannot work; the text says why and what to do.
     """
-    logs.start()
+    if number is None:
+        logs.start()
+    else:
+        logs.start(number=number)
+        settings = own_settings(settings, number)
+        end_with_parent()
     # Batches of decoded records are many objects and no cycles: looking at each of them again and
     # again costs more than decoding does.
     gc.freeze()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import uuid
 from collections import Counter
@@ -153,3 +154,18 @@ def test_workers_that_join_and_leave_change_nothing(calm: Calm, other: App) -> N
     alerts = other.alerts()
     assert without_ids(alerts) == without_ids(calm.alerts)
     assert alerts == other.replayed()
+
+
+def test_workers_of_one_process_are_started_again_and_change_nothing(
+    calm: Calm, other: App
+) -> None:
+    crew = other.run("--workers", "2")
+    crew.says("partitions begin", times=2)
+    begun = crew.events("a worker is started")
+    os.kill(begun[0]["pid"], signal.SIGKILL)
+    crew.says("a worker is started", times=3)
+    assert {event["number"] for event in crew.events("partitions begin")} <= {0, 1}
+    assert crew.stop() == 0, crew.text
+    other.drain()
+    assert other.counted() == dict(calm.produced)
+    assert without_ids(other.alerts()) == without_ids(calm.alerts)
