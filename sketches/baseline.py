@@ -3,7 +3,10 @@
 Its first quarter fixes a provisional reference: clip limits, category cells. The signals of the
 later blocks are measured against it while it grows, so that categories seen for the first time and
 distances are those of blocks that the reference did not hold yet. In the end the reference is
-everything together, and the noise is that of the blocks after the first quarter.
+everything together, and the expectation and the noise are those of the blocks after the first part.
+
+Noise about a time of the week is that of blocks less what was forecast before they came; noise
+about the level is that about the level of all of them.
 """
 
 from __future__ import annotations
@@ -16,18 +19,24 @@ from typing import Any, Final
 import numpy as np
 
 from . import codec, profile
-from .blocks import Block
+from .blocks import DAY, Block
 from .detection import DetectionSettings
+from .expectation import CANDIDATES, Expectation
 from .profile import Profile
 from .reference import Reference, grown, read, recentred, refreshed
-from .residuals import Noise, Scales, measure
+from .residuals import Noise, measure
+from .scales import Scales
 from .signals import RELATIVE, Gates, Layout, binomial, white_noise
 from .signals import measure as measure_features
 from .state import pack, unpack
 from .table import BoolArray, FloatArray
 
 LEAST_BLOCKS: Final = 8  # that noise is measured from, whatever the settings say
-_FIRST: Final = 0.25  # part of the baseline that fixes the provisional reference
+_FIRST: Final = 0.25  # part of the baseline that fixes the provisional reference,
+_SURELY: Final = 2 * DAY  # at most
+# Event time that it takes to forecast by the hour of the day and of the week, and to see how well.
+_KNOWN_AFTER: Final = (2 * DAY, 10 * DAY)
+_TRIED_AFTER: Final = (DAY, 7 * DAY)  # from there on their residuals are those of such a forecast
 _ENOUGH: Final = 50  # blocks of the first part that may stand for its records
 _GROWN: Final = 0.625  # from there on new categories and distances are believed
 _TOGETHER: Final = 32  # profiles that wait to be merged
@@ -60,24 +69,25 @@ class Baseline:
     blocks: int
     block_length: float
 
-    def noise(self, scales: Scales, gates: Gates, threshold: float) -> Noise:
-        """Levels and noise; a floor keeps what never varied testable.
+    def noise(self, scales: Scales, expectation: Expectation, gates: Gates) -> Noise:
+        """Noise about the forecasts in use; a floor keeps what never varied testable.
 
         Args:
             scales: Moments of the signals of its blocks, for every window length.
+            expectation: Learned from the same blocks.
             gates: Of the layout.
-            threshold: Critical value of a warning.
         """
         level = scales.mean()
         if self.reference is not None:
-            level[self.layout.is_signal("location")] = 0.0  # the centre is that of all records
             white = white_noise(self.reference, level)
         else:
             white = binomial(level, self.records)
             white[self.layout.is_signal("volume")] = 1.0  # of the logarithm of a Poisson count
         least = gates.least
         floor = _FLOOR * np.where(np.isfinite(least), least, 0.1)
-        return measure(scales, level, white, floor, threshold)
+        about = np.where(expectation.choice == 0, level, 0.0)
+        chosen = scales.chosen(expectation.choice)
+        return measure(chosen, about, white, floor, self.layout.shares())
 
 
 def by_records(layout: Layout) -> BoolArray:
@@ -104,9 +114,17 @@ class Learner:
         self._reference: Reference | None = None
         self._scales: Scales | None = None
         self._grown = False
+        self._since = start  # of the first block measured
+        self._tried = 0  # forecasts that have been tried out for long enough
+        self._expectation: Expectation | None = None
         if not features:
-            self._layout = Layout.of_model()
-            self._scales = Scales(len(self._layout))
+            self._begin(Layout.of_model())
+
+    def _begin(self, layout: Layout) -> None:
+        self._layout = layout
+        self._by_records = by_records(layout)
+        self._scales = Scales(len(CANDIDATES), self._by_records)
+        self._expectation = Expectation(len(layout))
 
     def _until(self, settings: DetectionSettings) -> int | None:
         """Where the settings end the baseline, if this stream began before."""
@@ -142,11 +160,11 @@ class Learner:
         self.records += block.messages
         self.blocks += 1
         if values is not None:
-            self._measure(values, block.messages)
+            self._measure(values, block)
             return
         whole = block.profile()
         if self._reference is not None:
-            self._compare(whole)
+            self._compare(whole, block)
         self._merged.append(whole)
         if len(self._merged) > _TOGETHER:
             self._merged = [profile.merge(self._merged)]
@@ -159,13 +177,12 @@ class Learner:
             if until is None:
                 span = (self.end - self.start) / max(settings.learn_for, 1)
                 enough = self.records >= _FIRST * settings.learn_records or self.blocks >= _ENOUGH
-                ready = span >= _FIRST and enough
+                ready = enough and (span >= _FIRST or self.end - self.start >= _SURELY)
             else:
-                ready = progress >= _FIRST
+                ready = progress >= _FIRST or self.end - self.start >= _SURELY
             if ready:
                 self._reference = read(self._whole())
-                self._layout = Layout.of(self._reference)
-                self._scales = Scales(len(self._layout))
+                self._begin(Layout.of(self._reference))
         elif not self._grown and progress >= _GROWN:
             self._grow()
 
@@ -177,6 +194,7 @@ class Learner:
         """Begin anew what could not be judged by the first quarter alone."""
         assert self._reference is not None  # noqa: S101
         assert self._scales is not None  # noqa: S101
+        assert self._expectation is not None  # noqa: S101
         self._grown = True
         self._reference, rows = refreshed(self._reference, self._whole())
         again = self._layout.is_signal(*RELATIVE)
@@ -184,34 +202,55 @@ class Learner:
         changed = np.array([name in names for name in self._layout.features], dtype=bool)
         again |= changed & self._layout.is_signal("location", "spread")
         self._scales.forget(again)
+        self._expectation.forget(again)
 
-    def _compare(self, block: Profile) -> None:
+    def _compare(self, whole: Profile, block: Block) -> None:
         assert self._reference is not None  # noqa: S101
         reference = self._reference
-        values, counted = measure_features(reference, block)
-        self._measure(values, block.records)
-        self._reference = grown(reference, block, counted)
+        values, counted = measure_features(reference, whole)
+        self._measure(values, block)
+        self._reference = grown(reference, whole, counted)
 
-    def _measure(self, values: FloatArray, records: int) -> None:
+    def _measure(self, values: FloatArray, block: Block) -> None:
         assert self._scales is not None  # noqa: S101
-        sample = np.full(len(values), float(records))
-        weight = np.where(by_records(self._layout), sample, 1.0)
-        self._scales.add(values, sample, weight)
+        assert self._expectation is not None  # noqa: S101
+        if not self._measured:
+            self._since = block.start
+        ways = values - self._expectation.forecasts((block.start + block.end) // 2, 0)
+        ways[0] = values
+        self._scales.add(ways, block.messages)
+        known = np.isfinite(values)
+        weight = np.where(self._by_records, float(block.messages), 1.0) * known
+        self._expectation.add(np.where(known, values, 0.0), weight)
         self._measured += 1
+        span = block.end - self._since
+        if self._tried < len(_TRIED_AFTER) and span >= _TRIED_AFTER[self._tried]:
+            self._tried += 1
+            self._scales.restart(self._tried)
 
-    def finish(self) -> tuple[Baseline, Scales]:
-        """The baseline, when it ``is_over``, and the moments of its signals."""
+    def finish(self) -> tuple[Baseline, Scales, Expectation]:
+        """The baseline, when it ``is_over``, the moments of its signals, what is expected of them.
+
+        They are to be used once: the expectation rolls on.
+        """
         assert self._scales is not None  # noqa: S101
+        assert self._expectation is not None  # noqa: S101
+        expectation = self._expectation
+        expectation.settle()
+        known = sum(self.end - self._since >= least for least in _KNOWN_AFTER)
+        expectation.choice = np.minimum(expectation.choice, known)
         reference, scales, digest = None, self._scales, blake2b(digest_size=8)
         if self._reference is not None:
             whole = self._whole()
             reference = recentred(self._reference, whole)
-            scales = _about(scales, self._reference, reference)
+            factor, shift = _units(self._reference, reference, len(self._layout))
+            scales = scales.rescaled(factor, shift)
+            expectation.rescale(factor, shift)
             for part in codec.encode(whole):
                 digest.update(part)
         digest.update(f"{self.start} {self.end} {self.records}".encode())
-        for packed in scales.state().values():
-            digest.update(packed[2])
+        digest.update(scales.first.tobytes())
+        digest.update(scales.second.tobytes())
         found = Baseline(
             id=digest.hexdigest(),
             records=self.records,
@@ -223,7 +262,7 @@ class Learner:
             blocks=self._measured,
             block_length=(self.end - self.start) / max(self.blocks, 1),
         )
-        return found, scales
+        return found, scales, expectation
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain values."""
@@ -237,7 +276,10 @@ class Learner:
             "grown": self._grown,
             "merged": [codec.encode(each) for each in self._merged],
             "reference": self._reference.state() if self._reference is not None else None,
+            "since": self._since,
+            "tried": self._tried,
             "scales": self._scales.state() if self._scales is not None else None,
+            "expectation": self._expectation.state() if self._expectation is not None else None,
         }
 
     @classmethod
@@ -250,19 +292,22 @@ class Learner:
         if state["reference"] is not None:
             found._reference = Reference.restore(state["reference"])
             found._layout = Layout.of(found._reference)
+        found._since, found._tried = state["since"], state["tried"]
         if state["scales"] is not None:
-            found._scales = Scales.restore(state["scales"])
+            found._by_records = by_records(found._layout)
+            found._scales = Scales.restore(state["scales"], found._by_records)
+            found._expectation = Expectation.restore(state["expectation"])
         return found
 
 
-def _about(scales: Scales, old: Reference, new: Reference) -> Scales:
-    """Scales of locations and spreads in the units of another reference with the same limits."""
+def _units(old: Reference, new: Reference, signals: int) -> tuple[FloatArray, FloatArray]:
+    """Factor and shift of each signal into the units of another reference with the same limits."""
     numbers = len(old.numbers)
-    factor, shift = np.ones(scales.count.shape[1]), np.zeros(scales.count.shape[1])
+    factor, shift = np.ones(signals), np.zeros(signals)
     factor[:numbers] = old.scale / new.scale
     shift[:numbers] = (old.centre - new.centre) / new.scale
     shift[numbers : 2 * numbers] = np.log(old.scale) - np.log(new.scale)
-    return scales.rescaled(factor, shift)
+    return factor, shift
 
 
 def pack_baseline(baseline: Baseline) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Thresholds in closed form from the false alarms that a user allows per model and week.
 
-The budget is split evenly over all tests of a model (versions and segments x features x signals),
-so each test has an average run length (ARL) to a false alarm, counted in blocks: one value per
-block is what a detector sees.
+Half of it is for hard signals, half for soft ones. Each half is split evenly over the tests of a
+model (versions and segments x features x signals), so each test has an average run length (ARL) to
+a false alarm, counted in blocks: one value per block is what a detector sees.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,13 @@ ADWIN_RATE: Final = (
     4e-4  # false alarms of ADWIN(clock=1) per update and unit of its delta, measured
 )
 ADWIN_FLOOR: Final = 1e-9
-LEAST_ARL: Final = 1_000.0  # blocks; a stream with few of them shall not use its budget up
+SCALES: Final = 8  # windows of 1, 2, 4, .. 128 blocks share it as well
+# Blocks between two false alarms of one test, however large the budget. Small errors of the model
+# of the noise (AR(1) of 0.3 left between blocks, tails) divide a nominal run length by up to 100,
+# so a test is held to so much more; in a stream of few blocks a week that is what binds. It costs
+# little: the delay grows with the logarithm.
+LEAST_ARL: Final = 1_000.0
+MODEL_ERROR: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +39,14 @@ class Thresholds:
     Attributes:
         page_hinkley: PageHinkley's threshold, in units of the residual noise.
         adwin: ADWIN's delta.
-        warning: Critical value of a windowed mean, in units of its own noise.
+        warning: Critical values of means of 1, 2, 4, .. blocks, in units of their own noise.
         critical: The same for a critical change.
     """
 
     page_hinkley: float
     adwin: float
-    warning: float
-    critical: float
+    warning: tuple[float, ...]
+    critical: tuple[float, ...]
 
 
 def run_length(threshold: float, slack: float = SLACK) -> float:
@@ -76,13 +83,13 @@ def windowed_threshold(arl: float) -> float:
     return math.sqrt(2 * math.log(arl))
 
 
-def student(normal: float, df: FloatArray) -> FloatArray:
+def student(normal: float | FloatArray, df: FloatArray) -> FloatArray:
     """The Student t quantile with the tail of a normal quantile, by Wallace's approximation.
 
     Source: Wallace, Annals of Mathematical Statistics 30 (1959).
 
     Args:
-        normal: Quantile of N(0, 1).
+        normal: Quantile of N(0, 1), a number or an array that broadcasts.
         df: Degrees of freedom, any shape, at least 1.
     """
     z = normal * (8 * df + 3) / (8 * df + 1)
@@ -90,23 +97,56 @@ def student(normal: float, df: FloatArray) -> FloatArray:
     return found
 
 
+def false_alarms(threshold: float, blocks: int) -> float:
+    """False alarms per block of a mean over the last ``blocks`` of them, two-sided.
+
+    For independent N(0, 1) blocks, a run of alarms counted once: 2 z phi(z) / w for a continuous
+    moving mean, times nu(z sqrt(2 / w)), about exp(-0.583 z sqrt(2 / w)), for its steps.
+
+    Source: Siegmund, Sequential Analysis (1985), chapter X, and his approximation of nu.
+    """
+    z = threshold
+    density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    moving = 2 * z * density / blocks * math.exp(-0.583 * z * math.sqrt(2 / blocks))
+    tail = math.erfc(z / math.sqrt(2))
+    return tail if blocks == 1 else min(moving, tail)
+
+
+@lru_cache(1024)
+def scale_threshold(rate: float, blocks: int) -> float:
+    """The threshold with so many ``false_alarms`` per block, by bisection; at least 1.5."""
+    low, high = 1.5, 37.0  # beyond it the tail is 0 in double precision
+    for _ in range(50):
+        middle = (low + high) / 2
+        if false_alarms(middle, blocks) > rate:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
 def thresholds(
     warning_per_week: float, critical_per_week: float, tests: int, blocks_per_week: float
 ) -> Thresholds:
-    """Split a budget.
+    """Split a budget over tests, and in each over the lengths of its windows.
 
     Args:
-        warning_per_week: False warnings allowed per model and week.
+        warning_per_week: False warnings allowed per model and week in all of these tests.
         critical_per_week: False critical changes allowed per model and week.
-        tests: Signals under test in the whole model.
+        tests: Signals that share it.
         blocks_per_week: Values that a test sees in a week.
     """
     looks = max(tests, 1) * max(blocks_per_week, 1.0)
-    warning = max(looks / max(warning_per_week, 1e-6), LEAST_ARL)
-    critical = max(looks / max(critical_per_week, 1e-6), warning, 5 * LEAST_ARL)
+    warning = max(looks / max(warning_per_week, 1e-6), LEAST_ARL * MODEL_ERROR)
+    critical = max(looks / max(critical_per_week, 1e-6), 5 * warning)
     return Thresholds(
         page_hinkley=page_hinkley_threshold(warning * DETECTORS),
         adwin=adwin_delta(warning * DETECTORS),
-        warning=windowed_threshold(warning),
-        critical=windowed_threshold(critical),
+        warning=_by_scale(warning),
+        critical=_by_scale(critical),
     )
+
+
+def _by_scale(arl: float) -> tuple[float, ...]:
+    each = 1 / (arl * SCALES)
+    return tuple(scale_threshold(each, 2**at) for at in range(SCALES))

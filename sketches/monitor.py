@@ -7,6 +7,7 @@ and for late, rejected and failed records.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from . import budget
 from .baseline import Baseline, Learner, pack_baseline, unpack_baseline
 from .blocks import DAY, Block
 from .budget import Thresholds
+from .changed import Finding, Step
 from .detection import Change, DetectionSettings, Severity
 from .moved import moved_most
 from .profile import Profile
@@ -28,9 +30,9 @@ from .signals import (
     native,
 )
 from .telling import Telling
-from .watch import Finding, Step, Watch
+from .watch import Watch
 
-VERSION: Final = 1
+VERSION: Final = 2
 Key = tuple[str, str, str, str]  # version, segment, feature, signal
 _Name = tuple[str, str] | None  # of a stream; None: the model as a whole
 
@@ -212,14 +214,17 @@ class ModelMonitor:
         self._report(name, baseline, step, block, whole, found)
 
     def _learned(self, name: _Name, stream: _Stream, learner: Learner, found: _Found) -> None:
-        baseline, scales = learner.finish()
+        baseline, scales, expectation = learner.finish()
         judged = gates(baseline.layout, self._settings, self.model)
         stream.learner, stream.baseline, stream.gates = None, baseline, judged
         stream.telling = Telling(baseline.layout)
-        limits = self._thresholds(baseline)
-        noise = baseline.noise(scales, judged, limits.warning)
         stream.watch = Watch(
-            noise, baseline.by_records, baseline.layout.shares(), limits, baseline.block_length
+            baseline.noise(scales, expectation, judged),
+            expectation,
+            baseline.by_records,
+            baseline.layout.is_hard(),
+            self._thresholds(baseline),
+            baseline.block_length,
         )
         version, segment = name or ("", "")
         found.learned.append(
@@ -234,20 +239,29 @@ class ModelMonitor:
             )
         )
 
-    def _tests(self) -> int:
-        """Signals under test, rounded up to a power of two: few new ones move no threshold."""
-        tests = sum(
-            int(s.gates.tested.sum()) for s in self._streams.values() if s.gates is not None
-        )
-        return 1 << max(tests - 1, 0).bit_length()
+    def _tests(self) -> tuple[int, int]:
+        """Soft and hard signals under test."""
+        soft = hard = 0
+        for stream in self._streams.values():
+            if stream.gates is not None and stream.baseline is not None:
+                tested, kind = stream.gates.tested, stream.baseline.layout.is_hard()
+                soft += int((tested & ~kind).sum())
+                hard += int((tested & kind).sum())
+        return soft, hard
 
-    def _thresholds(self, baseline: Baseline) -> Thresholds:
-        return budget.thresholds(
-            self._settings.warning_per_model_week,
-            self._settings.critical_per_model_week,
-            self._tests(),
-            budget.WEEK / max(baseline.block_length, 1.0),
+    def _thresholds(self, baseline: Baseline) -> tuple[Thresholds, Thresholds]:
+        """For soft and for hard signals, half of the budget each."""
+        blocks = budget.WEEK / max(baseline.block_length, 1.0)
+        soft, hard = (
+            budget.thresholds(
+                self._settings.warning_per_model_week / 2,
+                self._settings.critical_per_model_week / 2,
+                _power_of_two(tests),
+                _power_of_two(blocks),
+            )
+            for tests in self._tests()
         )
+        return soft, hard
 
     def _retune(self) -> None:
         self._watched = len(set[str]().union(*map(_watched, self._streams.values())))
@@ -311,10 +325,10 @@ class ModelMonitor:
         """
         try:
             whole = msgspec.msgpack.decode(state)
-            if whole["v"] > VERSION:
+            if whole["v"] != VERSION:
                 raise StateError(
                     f"the state of a monitor has format version {whole['v']}, this release reads "
-                    f"up to {VERSION}"
+                    f"version {VERSION}"
                 )
             found = cls(settings, whole["topic"], whole["model"])
             for each in whole["streams"]:
@@ -349,6 +363,11 @@ class _Found:
         self.settled: list[Key] = []
         self.learned: list[BaselineLearned] = []
         self.stepped = False
+
+
+def _power_of_two(count: float) -> int:
+    """Rounded up to one: a few more tests or blocks move no threshold."""
+    return 1 << max(math.ceil(count) - 1, 0).bit_length()
 
 
 def _restored(state: Mapping[str, Any]) -> _Stream:

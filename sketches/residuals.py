@@ -1,148 +1,35 @@
-"""What a signal is expected to be, and how much it strays by itself, measured in its baseline.
+"""How much signals stray by themselves, measured in their baseline, and the limits that follow.
 
 The noise of a mean over w blocks with n records is ``c / n + tau_w^2``: c is what independent
-records give, ``tau_w^2`` what the stream adds (day and night, autocorrelation, over-dispersion),
+records give, ``tau_w^2`` what the stream adds (imperfect season, autocorrelation, over-dispersion),
 measured for each window length apart. So autocorrelated residuals get the noise that they have.
 
-Source: batch means for the long-run variance, as in Kim, Alexopoulos, Tsui and Wilson,
-"A distribution-free tabular CUSUM chart for autocorrelated data" (IIE Transactions 39, 2007).
+Sources: batch means for the long-run variance as in Kim, Alexopoulos, Tsui and Wilson, "A
+distribution-free tabular CUSUM chart for autocorrelated data" (IIE Transactions 39, 2007);
+quantiles of skew distributions by Cornish and Fisher (Revue de l'Institut International de
+Statistique 5, 1938).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from .budget import student
+from .budget import student, windowed_threshold
+from .scales import LEVELS, WINDOWS, Scales
 from .state import Packed, pack_all, unpack_all
 from .table import BoolArray, FloatArray, IntArray
 
-LEVELS: Final = 8  # windows of 1, 2, 4, .. 128 blocks
-WINDOWS: Final = 2 ** np.arange(LEVELS)
-LIMIT: Final = 8.0  # residuals are clipped there: one wild block is not a change
-_BATCHES: Final = 16  # fewer windows say too little about the long-run noise
+LIMIT: Final = 16.0  # residuals are clipped there: one wild block is not a change, two may be
+_BATCHES: Final = 16  # fewer independent windows say too little about their noise
+_UNKNOWN: Final = 0.75  # of a variance that is left at twice the length, where nothing says it
 _LEAST_DF: Final = 30  # of long autocorrelation; the number of windows itself may be less
 _NORMAL_90: Final = 1.2816  # 90 % quantile
-_MARGIN: Final = 0.9  # the largest mean in the baseline stays below this part of the critical value
-
-
-class Scales:
-    """Means of 1, 2, 4, .. 128 consecutive blocks of S signals: their moments and extremes.
-
-    A binary counter: a mean of 2w blocks is made of two of w; so all window lengths are measured in
-    one pass, with memory that does not grow.
-
-    Args:
-        signals: S.
-    """
-
-    _FIELDS: Final = (
-        "count",
-        "weight",
-        "first",
-        "second",
-        "inverse",
-        "highest",
-        "lowest",
-        "held_weight",
-        "held_value",
-        "held_sample",
-        "holds",
-    )
-
-    def __init__(self, signals: int) -> None:
-        shape = (LEVELS, signals)
-        self.count = np.zeros(shape)  # windows
-        self.weight = np.zeros(shape)
-        self.first = np.zeros(shape)  # sum of weight times mean
-        self.second = np.zeros(shape)  # sum of weight times squared mean
-        self.inverse = np.zeros(shape)  # sum of weight over sample size
-        self.highest = np.full(shape, -np.inf)
-        self.lowest = np.full(shape, np.inf)
-        self.held_weight = np.zeros(shape)  # the first half of the next window
-        self.held_value = np.zeros(shape)
-        self.held_sample = np.zeros(shape)
-        self.holds = np.zeros(shape, dtype=bool)
-
-    def add(self, values: FloatArray, sample: FloatArray, weight: FloatArray) -> None:
-        """Add a block.
-
-        Args:
-            values: Shape (S,); NaN is skipped.
-            sample: Shape (S,), records behind each value.
-            weight: Shape (S,), of each value in a mean.
-        """
-        value, present = np.nan_to_num(values), np.isfinite(values) & (sample > 0) & (weight > 0)
-        for level in range(LEVELS):
-            if not present.any():
-                return
-            with np.errstate(divide="ignore", invalid="ignore"):
-                inverse = np.where(present, weight / sample, 0.0)
-            known = np.where(present, weight, 0.0)
-            self.count[level] += present
-            self.weight[level] += known
-            self.first[level] += known * value
-            self.second[level] += known * value * value
-            self.inverse[level] += inverse
-            self.highest[level] = np.where(
-                present, np.maximum(self.highest[level], value), self.highest[level]
-            )
-            self.lowest[level] = np.where(
-                present, np.minimum(self.lowest[level], value), self.lowest[level]
-            )
-            whole = present & self.holds[level]
-            begun = present & ~self.holds[level]
-            total = self.held_weight[level] + weight
-            with np.errstate(invalid="ignore"):
-                mean = np.where(
-                    whole,
-                    (self.held_weight[level] * self.held_value[level] + weight * value) / total,
-                    0.0,
-                )
-            both = self.held_sample[level] + sample
-            self.held_weight[level] = np.where(begun, weight, self.held_weight[level])
-            self.held_value[level] = np.where(begun, value, self.held_value[level])
-            self.held_sample[level] = np.where(begun, sample, self.held_sample[level])
-            self.holds[level] ^= present
-            value, weight, sample, present = mean, total, both, whole
-
-    def forget(self, signals: BoolArray) -> None:
-        """Begin anew for some signals, shape (S,)."""
-        empty = Scales(len(signals))
-        for name in self._FIELDS:
-            getattr(self, name)[:, signals] = getattr(empty, name)[:, signals]
-
-    def rescaled(self, factor: FloatArray, shift: FloatArray) -> Scales:
-        """As if every value had been ``factor * value + shift``, factor > 0."""
-        found = Scales(len(factor))
-        for name in self._FIELDS:
-            setattr(found, name, getattr(self, name).copy())
-        found.second = factor**2 * self.second + 2 * factor * shift * self.first
-        found.second += shift**2 * self.weight
-        found.first = factor * self.first + shift * self.weight
-        found.highest = factor * self.highest + shift
-        found.lowest = factor * self.lowest + shift
-        found.held_value = factor * self.held_value + shift
-        return found
-
-    def mean(self) -> FloatArray:
-        """Weighted mean of all blocks, shape (S,); 0 without any."""
-        found: FloatArray = self.first[0] / np.where(self.weight[0] > 0, self.weight[0], 1.0)
-        return found
-
-    def state(self) -> dict[str, Packed]:
-        """All of it."""
-        return pack_all({name: getattr(self, name) for name in self._FIELDS})
-
-    @classmethod
-    def restore(cls, state: dict[str, Packed]) -> Scales:
-        """From ``state``."""
-        found = cls(0)
-        for name, values in unpack_all(state).items():
-            setattr(found, name, values)
-        return found
+_LARGEST_SKEW: Final = 2.0
+_BY_CHANCE: Final = 0.1  # share of clean baselines whose largest mean is as large by chance
+_FARTHER: Final = 1.5  # what is out of the ordinary in the baseline is more so farther out
 
 
 class Points(NamedTuple):
@@ -151,7 +38,7 @@ class Points(NamedTuple):
     Attributes:
         signals: Number of each one's signal.
         blocks: Blocks in it.
-        shift: Its deviation from the level.
+        shift: Its deviation from what is expected.
         sample: Records behind it.
     """
 
@@ -161,33 +48,47 @@ class Points(NamedTuple):
     sample: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """What is expected of S signals, and how far they stray by themselves.
+class Critical(NamedTuple):
+    """Critical values of windowed means.
 
     Attributes:
-        level: Shape (S,), expected value.
-        white: Shape (S,), c: variance of one record's part.
-        extra: Shape (LEVELS, S), tau_w^2 by window length.
-        long_run: Shape (S,), largest w tau_w^2: what a block adds to the variance of a long sum.
-        df: Shape (LEVELS, S), independent windows in the baseline.
-        uncertainty: Shape (S,), variance of the level itself.
-        factor: Shape (S,), at least 1: by how much the noise was raised in calibration.
+        quantile: Shape (2, LEVELS, S), for a rise and a fall, in units of the noise.
+        counts: Shape (S,), events beyond that for a rise of a share, whose counts are skew.
     """
 
-    level: FloatArray
+    quantile: FloatArray
+    counts: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How far S signals stray by themselves.
+
+    Attributes:
+        white: Shape (S,), c: variance of one record's part.
+        extra: Shape (LEVELS, S), tau_w^2 by window length.
+        skew: Shape (LEVELS, S), of the means.
+        long_run: Shape (S,), largest w tau_w^2: what a block adds to the variance of a long sum.
+        df: Shape (LEVELS, S), independent windows in the baseline.
+        uncertainty: Shape (S,), variance of the expectation itself.
+        factor: Shape (S,), at least 1: by how much the noise was raised in calibration.
+        shares: Shape (S,), which signals are shares.
+    """
+
     white: FloatArray
     extra: FloatArray
+    skew: FloatArray
     long_run: FloatArray
     df: FloatArray
     uncertainty: FloatArray
     factor: FloatArray
+    shares: BoolArray
 
     def standardise(self, away: FloatArray, sample: float) -> FloatArray:
         """Residuals in units of the long-run noise of one block, clipped to ``LIMIT``.
 
         Args:
-            away: Shape (S,), value minus level; NaN stays NaN, infinities are clipped.
+            away: Shape (S,), value less what is expected; NaN stays NaN, infinities are clipped.
             sample: Records of the block.
         """
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -195,8 +96,17 @@ class Noise:
             found: FloatArray = away / (np.sqrt(variance) * self.factor)
         return np.minimum(np.maximum(found, -LIMIT), LIMIT)
 
-    def limits(self, means: Points, quantiles: FloatArray, gate: FloatArray) -> FloatArray:
-        """How far means must be from the level to be told.
+    def critical(self, normal: FloatArray) -> Critical:
+        """Critical values from those of N(0, 1), shape (LEVELS, S)."""
+        beyond = (normal**2 - 1) / 6
+        skewed = np.stack([np.maximum(self.skew, 0), np.maximum(-self.skew, 0)]) * beyond
+        # A Poisson count of mean m has the skewness 1 / sqrt(m): its quantile is farther out by
+        # so many events, whatever m is.
+        counts = np.where(self.shares, np.max(beyond, axis=0), 0.0)
+        return Critical(student(normal, self.df) + skewed, counts)
+
+    def limits(self, means: Points, critical: Critical, gate: FloatArray) -> FloatArray:
+        """How far means must be from what is expected to be told.
 
         Farther than the critical value of the noise, and past the gate with 90 % certainty. A mean
         of w blocks strays no more than means of fewer blocks do, so the smallest value that follows
@@ -204,19 +114,24 @@ class Noise:
 
         Args:
             means: N of them.
-            quantiles: Shape (LEVELS, S), critical values in units of the noise.
+            critical: Of all signals.
             gate: Shape (N,), smallest effect worth telling.
 
         Returns:
             Shape (N,).
         """
-        signals = means.signals
-        white = self.white[signals] / np.maximum(means.sample, 1)
-        wide = white + self.extra[:, signals] + self.uncertainty[signals]
-        deviation = np.sqrt(wide) * self.factor[signals]  # shape (LEVELS, N)
+        signals, sample = means.signals, np.maximum(means.sample, 1)
+        wide = self.white[signals] / sample + self.uncertainty[signals] + self.extra[:, signals]
+        deviation = np.sqrt(wide)  # shape (LEVELS, N)
         deviation[WINDOWS[:, None] > means.blocks] = np.inf
-        critical = np.min(quantiles[:, signals] * deviation, axis=0)
-        found: FloatArray = np.maximum(critical, gate + _NORMAL_90 * np.min(deviation, axis=0))
+        rises = means.shift > 0
+        quantile = np.where(
+            rises, critical.quantile[0][:, signals], critical.quantile[1][:, signals]
+        )
+        far = np.min(quantile * deviation, axis=0)
+        far += np.where(rises, critical.counts[signals] / sample, 0.0)
+        least = gate + _NORMAL_90 * np.min(deviation, axis=0) * self.factor[signals]
+        found: FloatArray = np.maximum(far * self.factor[signals], least)
         return found
 
     def strays(self, means: Points) -> FloatArray:
@@ -227,15 +142,13 @@ class Noise:
         found: FloatArray = np.sqrt(variance) * self.factor[signals]
         return found
 
-    def moved(self, signal: int, shift: float) -> Noise:
-        """The same noise around another level of one signal."""
-        level = self.level.copy()
-        level[signal] += shift
-        return replace(self, level=level)
+    def raised(self, factor: FloatArray) -> Noise:
+        """The same, so much larger; shape (S,)."""
+        return replace(self, factor=self.factor * factor)
 
     def state(self) -> dict[str, Packed]:
         """All of it."""
-        return pack_all({name: getattr(self, name) for name in self.__slots__})
+        return pack_all({each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def restore(cls, state: dict[str, Packed]) -> Noise:
@@ -243,69 +156,115 @@ class Noise:
         return cls(**unpack_all(state))
 
 
+class _Seen(NamedTuple):
+    """What the baseline's windows showed; all but ``level`` have the shape (LEVELS, S)."""
+
+    level: FloatArray
+    windows: FloatArray  # as if side by side
+    enough: BoolArray
+    square: FloatArray  # mean squared deviation of the means from the level
+    inverse: FloatArray  # mean of 1 / records
+    skew: FloatArray
+    highest: FloatArray
+    lowest: FloatArray
+
+
 def measure(
-    scales: Scales, level: FloatArray, white: FloatArray, floor: FloatArray, threshold: float
+    scales: Scales, level: FloatArray, white: FloatArray, floor: FloatArray, shares: BoolArray
 ) -> Noise:
     """Noise from a baseline's own blocks.
 
-    Where the means of the baseline's own windows of 4 blocks and more come near the critical value,
-    the noise is raised until they do not. Only windows side by side are looked at, not those in
-    between, nor 1 and 2 blocks: it makes alarms on the baseline itself unlikely, not impossible.
+    Where the baseline's own windows of 2 blocks and more stray farther than the largest of so many
+    windows does by chance, the noise is raised.
 
     Args:
-        scales: Of the baseline's blocks.
-        level: Shape (S,), expected values.
+        scales: Of the baseline's blocks, one way.
+        level: Shape (S,), what they are compared with.
         white: Shape (S,), c.
         floor: Shape (S,), least standard deviation, from the smallest effect worth telling.
-        threshold: Critical value of a warning.
+        shares: Shape (S,), which are shares.
     """
-    weight = np.where(scales.weight > 0, scales.weight, 1.0)
-    about = scales.second - 2 * level * scales.first + level**2 * scales.weight
-    count = np.maximum(scales.count, 1)
-    square = np.maximum(about / weight, 0.0) * count / np.maximum(count - 1, 1)
-    extra = np.maximum(square - white * scales.inverse / weight, 0.0)
-    for at in range(1, LEVELS):  # too few windows: what shorter ones showed
-        extra[at] = np.where(scales.count[at] < 2, extra[at - 1], extra[at])
-    enough = scales.count >= _BATCHES
-    enough[0] = True
-    long_run = np.max(np.where(enough, extra * WINDOWS[:, None], 0.0), axis=0)
-    df = _independent(scales, square, enough)
-    blocks = np.maximum(scales.count[0], 1)
-    records = np.maximum(weight[0] / np.maximum(scales.inverse[0], 1e-300) * blocks, 1)
+    seen = _seen(scales, level)
+    extra = _extrapolated(np.maximum(seen.square - white * seen.inverse, 0.0), seen)
+    long_run = np.max(np.where(seen.enough, extra * WINDOWS[:, None], 0.0), axis=0)
+    blocks = np.maximum(seen.windows[0], 1)
     # Few blocks measure their noise badly; what a t quantile needs more than a normal one.
-    inflation = student(threshold, np.maximum(blocks - 1, 1)) / threshold
+    inflation = student(4.0, np.maximum(blocks - 1, 1)) / 4.0
     long_run = np.maximum(long_run * inflation**2, floor**2)
-    uncertainty = np.maximum(long_run / blocks, 0.0) + white / records
-    noise = Noise(
-        level, white, np.maximum(extra, floor**2), long_run, df, uncertainty, np.ones_like(level)
+    uncertainty = (long_run + white * seen.inverse[0]) / blocks
+    df = _independent(seen)
+    ones = np.ones_like(white)
+    extra = np.maximum(extra, floor**2)
+    noise = Noise(white, extra, seen.skew, long_run, df, uncertainty, ones, shares)
+    return noise.raised(_raised(noise, seen))
+
+
+def _seen(scales: Scales, level: FloatArray) -> _Seen:
+    count, weight = scales.count[:, 0], scales.weight[:, 0]
+    first, second, third = scales.first[:, 0], scales.second[:, 0], scales.third[:, 0]
+    known = np.where(weight > 0, weight, 1.0)
+    windows = np.maximum(count / WINDOWS[:, None], 1.0)
+    about = (second - 2 * level * first + level**2 * weight) / known
+    square = np.maximum(about, 0.0) * windows / np.maximum(windows - 1, 1.0)
+    cubed = third - 3 * level * second + 3 * level**2 * first - level**3 * weight
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skew = np.nan_to_num(cubed / known / square**1.5, posinf=0.0, neginf=0.0)
+    # Only what is more than two standard errors from none.
+    skew = np.sign(skew) * np.maximum(np.abs(skew) - 2 * np.sqrt(6 / windows), 0.0)
+    skew = np.clip(skew, -_LARGEST_SKEW, _LARGEST_SKEW)
+    enough = windows >= _BATCHES
+    enough[0] = True
+    for at in range(1, LEVELS):
+        skew[at] = np.where(enough[at], skew[at], skew[at - 1] / np.sqrt(2))
+    return _Seen(
+        level,
+        windows,
+        enough,
+        square,
+        scales.inverse[:, 0] / known,
+        skew,
+        np.where(count > 0, scales.highest[:, 0] - level, 0.0),
+        np.where(count > 0, level - scales.lowest[:, 0], 0.0),
     )
-    return replace(noise, factor=_raised(scales, noise, threshold))
 
 
-def _independent(scales: Scales, square: FloatArray, enough: BoolArray) -> FloatArray:
+def _extrapolated(extra: FloatArray, seen: _Seen) -> FloatArray:
+    """Variances of means of more blocks than the baseline knows well: no less than they promise."""
+    found, left = extra.copy(), np.full(extra.shape[1], _UNKNOWN)
+    for at in range(1, LEVELS):
+        before = found[at - 1]
+        measured = np.divide(extra[at], before, out=left.copy(), where=before > 0)
+        left = np.where(seen.enough[at], np.clip(measured, 0.5, 1.0), left)
+        least = np.where(seen.enough[at], 0.0, before * left)
+        found[at] = np.maximum(np.where(seen.windows[at] >= 2, extra[at], 0.0), least)
+    return found
+
+
+def _independent(seen: _Seen) -> FloatArray:
     """Independent windows of each length: their number over the variance inflation beyond it."""
-    df = np.maximum(scales.count - 1, 1.0)
+    df = np.maximum(seen.windows - 1, 1.0)
     found = df.copy()
     for at in range(LEVELS - 1):
-        longer = np.where(enough[at + 1 :], square[at + 1 :], 0.0)
+        longer = np.where(seen.enough[at + 1 :], seen.square[at + 1 :], 0.0)
         grown = longer * WINDOWS[: LEVELS - at - 1, None] * 2
         with np.errstate(divide="ignore", invalid="ignore"):
-            inflation = np.max(grown, axis=0) / square[at]
+            inflation = np.max(grown, axis=0) / seen.square[at]
         inflation = np.where(np.isfinite(inflation), np.maximum(inflation, 1.0), 1.0)
         found[at] = np.maximum(df[at] / inflation, np.minimum(df[at], _LEAST_DF))
     return found
 
 
-def _raised(scales: Scales, noise: Noise, threshold: float) -> FloatArray:
-    """The factor that keeps the largest window mean of the baseline below its critical value."""
-    weight = np.where(scales.weight > 0, scales.weight, 1.0)
-    white = noise.white * scales.inverse / weight
-    deviation = np.sqrt(white + noise.extra + noise.uncertainty)
-    critical = np.minimum.accumulate(student(threshold, noise.df) * deviation, axis=0)
-    # One or two wild blocks fire neither detector: their residuals are clipped.
-    seen = (scales.count > 0) & (WINDOWS[:, None] >= 4)
-    high = np.where(seen, scales.highest, noise.level) - noise.level
-    low = noise.level - np.where(seen, scales.lowest, noise.level)
-    ratio = np.maximum(high, low) / np.maximum(critical, 1e-300)
-    found: FloatArray = np.maximum(np.max(ratio, axis=0) / _MARGIN, 1.0)
+def _raised(noise: Noise, seen: _Seen) -> FloatArray:
+    """By how much the largest window means of the baseline pass those of clean noise."""
+    blocks = float(max(np.max(seen.windows[0]), 2.0))
+    normal = np.full(noise.extra.shape, windowed_threshold(blocks / _BY_CHANCE))
+    critical = noise.critical(normal)
+    variance = noise.white * seen.inverse + noise.extra + noise.uncertainty
+    deviation = np.minimum.accumulate(np.sqrt(variance), axis=0)
+    far = critical.quantile * deviation
+    far[0] += critical.counts * seen.inverse
+    # One wild block opens nothing.
+    ratio = np.stack([seen.highest, seen.lowest])[:, 1:] / np.maximum(far[:, 1:], 1e-300)
+    largest = np.max(ratio, axis=(0, 1))
+    found: FloatArray = np.maximum(largest, 1.0) ** _FARTHER
     return found

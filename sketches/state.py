@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,25 @@ def unpack(packed: Packed) -> NDArray[Any]:
     kind, shape, data = packed
     found = np.frombuffer(data, dtype=np.dtype(kind)).reshape(shape)
     return found.astype(found.dtype.newbyteorder("="))
+
+
+def pack_small(values: NDArray[Any]) -> Packed:
+    """As ``pack``, compressed: for tables of which much is the same."""
+    kind, shape, data = pack(values)
+    return kind, shape, zlib.compress(data, 1)
+
+
+def unpack_small(packed: Packed) -> NDArray[Any]:
+    """A writable array from what ``pack_small`` made.
+
+    Raises:
+        ValueError: It is not that, or the bytes do not fit the shape.
+    """
+    kind, shape, data = packed
+    try:
+        return unpack((kind, shape, zlib.decompress(data)))
+    except zlib.error as error:
+        raise ValueError(f"an array cannot be read: {error}") from error
 
 
 def pack_all(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Packed]:

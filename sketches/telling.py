@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from .changed import Step
 from .signals import Layout
-from .watch import Step
 
 # Signal -> signals of the same feature that say why it moved.
 CAUSES: Final[Mapping[str, tuple[str, ...]]] = {

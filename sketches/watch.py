@@ -1,112 +1,37 @@
 """The signals of one stream under watch: residuals to detectors, detections to findings.
 
-A detector proposes that something changed since a block; the change is told once the mean since
-then is confirmed: farther from the expected level than the noise that the baseline has over so many
-blocks allows within the budget, and far enough to be worth telling. Until it is, it waits.
+ADWIN and PageHinkley propose that something changed since a block, and so do means over the last 2,
+4, .. 128 blocks where these have not. The change is told once the mean since then is confirmed:
+farther from what is expected than the noise that the baseline has over so many blocks allows within
+the budget, and far enough to be worth telling. Until it is, it waits. One block is no change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
-from .budget import Thresholds, student
+from .budget import Thresholds
+from .changed import Changed, Finding, Step, Waiting
 from .detectors import Bank
-from .residuals import Noise, Points
+from .expectation import Expectation
+from .residuals import Critical, Noise, Points
+from .scales import LEVELS, WINDOWS
 from .signals import Gates
 from .state import pack, unpack
 from .table import BoolArray, FloatArray, IntArray
+from .windowed import Means, WindowedSums
 
 RING: Final = 128  # blocks whose residuals are kept
 STARTS: Final = 2048  # blocks whose start is remembered
 _PATIENCE: Final = 8  # blocks that a proposal without effect waits
-QUIET: Final = 1_800_000_000  # microseconds near the level after which a change is over
+QUIET: Final = 1_800_000_000  # microseconds near what is expected after which a change is over
 SETTLED: Final = 604_800_000_000  # at a new, stable level for so long: it is the new normal
-
-
-class Finding(NamedTuple):
-    """A confirmed change of one signal, in the unit of the signal."""
-
-    signal: int
-    detector: str
-    direction: Literal["up", "down"]
-    critical: bool
-    level: float  # expected
-    shift: float  # mean since onset minus level
-    score: float
-    sample: int
-    onset: int
-
-
-class Step(NamedTuple):
-    """What one block brought; signals by number."""
-
-    found: list[Finding]
-    recovered: list[int]
-    settled: list[int]
-
-
-class Waiting(msgspec.Struct, array_like=True):
-    """A proposal that is not confirmed yet."""
-
-    detector: str
-    block: int  # the first one of the change, at the earliest
-    proposed: int  # block of the proposal
-
-
-class Changed(msgspec.Struct, array_like=True):
-    """A change that has been told and goes on.
-
-    Attributes:
-        detector: That proposed it.
-        block: First block of it.
-        onset: Its start, microseconds.
-        told: Block in which it was told.
-        effect: Told last, in the unit of the signal, with its sign.
-        critical: Told as critical.
-        anchor: Time since which the new level is followed.
-        weight: Of the blocks since then.
-        total: Sum of weight times deviation since then.
-    """
-
-    detector: str
-    block: int
-    onset: int
-    told: int
-    effect: float
-    critical: bool
-    anchor: int
-    weight: float = 0.0
-    total: float = 0.0
-
-
-class Means(NamedTuple):
-    """Of the last 1, 2, .. K blocks that say something about each of C signals.
-
-    Attributes:
-        signals: Shape (C,), their numbers.
-        shift: Shape (K, C), mean deviation from the level.
-        sample: Shape (K, C), records.
-        number: Shape (K, C), number of the earliest block; -1: so many do not say anything.
-    """
-
-    signals: IntArray
-    shift: FloatArray
-    sample: FloatArray
-    number: IntArray
-
-    def since(self, blocks: Sequence[int]) -> IntArray:
-        """How many blocks of each signal are the one of this number or later, shape (C,)."""
-        found: IntArray = np.count_nonzero(self.number >= np.array(blocks), axis=0)
-        return found
-
-    def at(self, rows: IntArray, columns: IntArray) -> Points:
-        """Single ones: of ``rows + 1`` blocks of the signals in these columns."""
-        place = rows, columns
-        return Points(self.signals[columns], rows + 1, self.shift[place], self.sample[place])
+LASTING: Final = 180_000_000  # a critical change has gone on for so long, and for two blocks
+WINDOWED: Final = "WindowMean"  # the name of the third detector
 
 
 class Watch:
@@ -114,32 +39,39 @@ class Watch:
 
     Args:
         noise: Of the baseline.
+        expectation: Learned from it.
         by_records: Shape (S,): a block weighs by its records in a mean; else all blocks the same.
-        shares: Shape (S,): the signal is a share.
-        thresholds: From the budget.
+        hard: Shape (S,): the signal is held to the budget of the hard ones.
+        thresholds: From the budget, for soft and for hard signals.
         block_length: Usual length of a block, microseconds.
     """
 
     def __init__(
         self,
         noise: Noise,
+        expectation: Expectation,
         by_records: BoolArray,
-        shares: BoolArray,
-        thresholds: Thresholds,
+        hard: BoolArray,
+        thresholds: tuple[Thresholds, Thresholds],
         block_length: float,
     ) -> None:
-        signals = len(noise.level)
+        signals = len(by_records)
         self.noise = noise
-        self.bank = Bank(signals, thresholds.page_hinkley, thresholds.adwin)
-        self.retune(thresholds)
+        self.expectation = expectation
+        soft = thresholds[0]
+        self.bank = Bank(signals, soft.page_hinkley, soft.adwin)
         self.block = -1
         self._by_records = by_records
-        self._shares = shares
+        self._hard = hard
+        self.retune(thresholds)
         self._now = 0
         self._quiet = int(min(max(2, np.ceil(QUIET / max(block_length, 1.0))), RING))
         self._away = np.full((RING, signals), np.nan)
         self._records = np.zeros(RING)
         self._starts = np.zeros(STARTS, dtype=np.int64)
+        self._first = np.zeros(signals, dtype=np.int64)  # block that each was watched anew from
+        self._expected = np.zeros(signals)
+        self._sums = WindowedSums(2 * signals + 1)
         self._waiting: dict[int, Waiting] = {}
         self._changed: dict[int, Changed] = {}
 
@@ -148,12 +80,33 @@ class Watch:
         """Signals that have changed and not come back."""
         return sorted(self._changed)
 
-    def retune(self, thresholds: Thresholds) -> None:
+    def retune(self, thresholds: tuple[Thresholds, Thresholds]) -> None:
         """Hold to another budget; an ADWIN takes its delta when it restarts next."""
-        self._warning = student(thresholds.warning, self.noise.df)
-        self._critical = student(thresholds.critical, self.noise.df)
-        self.bank.threshold = thresholds.page_hinkley
-        self.bank.delta = thresholds.adwin
+        soft, hard = thresholds
+        warning = np.where(self._hard, *_columns(hard.warning, soft.warning))
+        critical = np.where(self._hard, *_columns(hard.critical, soft.critical))
+        self._warning = self.noise.critical(warning)
+        self._critical = self.noise.critical(critical)
+        self.bank.threshold = soft.page_hinkley
+        self.bank.delta = soft.adwin
+
+    def detectable(self, records: float, gates: Gates) -> FloatArray:
+        """Smallest lasting rise or fall that a window of any length tells, shape (S,).
+
+        Args:
+            records: Of a usual block.
+            gates: What is worth telling.
+        """
+        signals = np.arange(len(self._first))
+        found = np.full(len(signals), np.inf)
+        for blocks in WINDOWS[1:].tolist():
+            for sign in (1.0, -1.0):
+                shift = np.full(len(signals), sign)
+                sample = np.full(len(signals), blocks * records)
+                means = Points(signals, np.full(len(signals), blocks), shift, sample)
+                limits = self._limits(means, self._warning, gates.warning)
+                found = np.minimum(found, limits)
+        return found
 
     def update(self, values: FloatArray, records: int, start: int, end: int, gates: Gates) -> Step:
         """One block.
@@ -167,28 +120,75 @@ class Watch:
         """
         self.block += 1
         self._now = end
-        away = values - self.noise.level
-        away = np.where(np.isfinite(away), away, np.nan)
+        self._expected = self.expectation.at((start + end) // 2)
+        away = values - self._expected
+        known = np.isfinite(away)
+        weight = np.where(self._by_records, float(records), 1.0) * known
         slot = self.block % RING
-        self._away[slot] = away
+        self._away[slot] = np.where(known, away, np.nan)
         self._records[slot] = records
         self._starts[self.block % STARTS] = start
+        away = np.where(known, away, 0.0)
+        changed = list(self._changed)
+        self._learn(values, weight, known, changed)
         z = self.noise.standardise(away, float(records))
-        fed = np.isfinite(z) & gates.tested
-        if self._changed:
-            fed[list(self._changed)] = False
-        adwin, page_hinkley = self.bank.update(np.where(fed, z, 0.0), self.block, fed)
+        fed = known & gates.tested & (away != 0)  # at its constant value it says nothing
+        fed[changed] = False
+        adwin, page_hinkley = self.bank.update(z, self.block, fed)
         self._propose("ADWIN", adwin)
         self._propose("PageHinkley", page_hinkley)
-        again, recovered, settled = self._follow(away, records, end, gates)
+        again, recovered, settled = self._follow(away, known, records, end, gates)
+        self._look(away, weight, records, gates)
         found = self._confirm(end, gates)
         return Step(sorted(found + again), recovered, settled)
+
+    def _learn(
+        self, values: FloatArray, weight: FloatArray, known: BoolArray, changed: list[int]
+    ) -> None:
+        """What is changed is not what is to be expected."""
+        if changed:
+            weight = weight.copy()
+            weight[changed] = 0.0
+        self.expectation.add(np.where(known, values, 0.0), weight)
+
+    def _look(self, away: FloatArray, weight: FloatArray, records: int, gates: Gates) -> None:
+        """Propose what the means of the last 2, 4, .. blocks show and nothing else did."""
+        signals = len(away)
+        row = np.concatenate([weight * away, weight, [float(records)]])
+        sums = self._sums.add(row, self.block)
+        whole = sums[:, signals:-1]
+        mean = sums[:, :signals] / np.maximum(whole, 1e-300)
+        near = np.abs(mean[1:]) > gates.least
+        near[:, list(self._changed)] = False
+        level, signal = np.nonzero(near)
+        level += 1
+        ready = gates.tested[signal] & (WINDOWS[level] <= self.block + 1 - self._first[signal])
+        if not ready.any():
+            return
+        level, signal = level[ready], signal[ready]
+        sample = np.where(self._by_records[signal], whole[level, signal], sums[level, -1])
+        points = Points(signal, WINDOWS[level], mean[level, signal], sample)
+        sure = np.abs(points.shift) > self._limits(points, self._warning, gates.warning)
+        # Both halves show it: one wild block is not all there is.
+        half = (2 * mean[level, signal] - mean[level - 1, signal], mean[level - 1, signal])
+        sure &= np.min(half * np.sign(points.shift), axis=0) >= np.abs(points.shift) / 2
+        for at in np.flatnonzero(sure).tolist():
+            self._propose_window(int(signal[at]), int(points.blocks[at]))
 
     def _propose(self, detector: str, proposals: list[tuple[int, int]]) -> None:
         for signal, block in proposals:
             known = self._waiting.get(signal)
             if known is None or block > known.block:
                 self._waiting[signal] = Waiting(detector, max(block, 0), self.block)
+
+    def _propose_window(self, signal: int, blocks: int) -> None:
+        """The window has seen the change; it may have begun up to as long before it."""
+        first = max(self.block + 1 - 2 * blocks, int(self._first[signal]))
+        known = self._waiting.get(signal)
+        if known is None:
+            self._waiting[signal] = Waiting(WINDOWED, first, self.block)
+        elif known.block > self.block + 1 - blocks:
+            known.block = first
 
     def _means(self, signals: Sequence[int]) -> Means:
         """Mean deviations of the last 1, 2, .. blocks that say something."""
@@ -209,16 +209,23 @@ class Watch:
         sample = np.broadcast_to(np.cumsum(records, axis=0), shift.shape)
         return Means(columns, shift, sample, np.broadcast_to(number, shift.shape))
 
-    def _limits(self, means: Points, quantiles: FloatArray, gate: FloatArray) -> FloatArray:
+    def _limits(self, means: Points, critical: Critical, gate: FloatArray) -> FloatArray:
         """Limits of means; ``gate`` has the shape (2, S)."""
         signals = means.signals
         gates = np.where(means.shift > 0, gate[0, signals], gate[1, signals])
-        return self.noise.limits(means, quantiles, gates)
+        return self.noise.limits(means, critical, gates)
 
-    def _are_critical(self, means: Points, gates: Gates) -> BoolArray:
-        limits = self._limits(means, self._critical, gates.critical)
-        found: BoolArray = np.abs(means.shift) > limits
-        return found
+    def _are_critical(
+        self, means: Means, rows: IntArray, columns: IntArray, gates: Gates
+    ) -> BoolArray:
+        """Far enough off, for long enough, and in the last quarter of that time as well."""
+        whole, recent = means.at(rows, columns), means.at(rows // 4, columns)
+        rises = whole.shift > 0
+        gate = np.where(rises, *gates.critical[:, whole.signals])
+        found: BoolArray = np.abs(whole.shift) > self._limits(whole, self._critical, gates.critical)
+        found &= np.where(rises, recent.shift, -recent.shift) > gate
+        began = self._starts[means.number[rows, columns] % STARTS]
+        return found & (rows > 0) & (self._now - began >= LASTING)
 
     def _confirm(self, end: int, gates: Gates) -> list[Finding]:
         if not self._waiting:
@@ -233,7 +240,7 @@ class Watch:
         columns = np.flatnonzero(np.max(score, axis=0) >= 0)
         best = means.at(rows[columns], columns)
         limits = self._limits(best, self._warning, gates.warning)
-        critical = self._are_critical(best, gates).tolist()
+        critical = self._are_critical(means, rows[columns], columns, gates).tolist()
         for at, column in enumerate(columns.tolist()):
             first = int(means.number[rows[column], column])
             self._changed[signals[column]] = Changed(
@@ -247,6 +254,8 @@ class Watch:
             )
         for signal in best.signals.tolist():
             del self._waiting[signal]
+            since = self._changed[signal].onset
+            self.expectation.leave_out(np.array([signal]), since)
         self._give_up(means, held, gates)
         return [self._finding(best, at, limits) for at in range(len(limits))]
 
@@ -265,10 +274,13 @@ class Watch:
         # A limit is never below the gate.
         near = np.abs(means.shift) > np.where(means.shift > 0, gate[0], gate[1])
         near &= np.arange(len(near))[:, None] < held
+        near[0] = False  # one block is no change
         found = np.full(near.shape, -1.0)
-        points = means.at(*np.nonzero(near))
+        rows, columns = np.nonzero(near)
+        points = means.at(rows, columns)
         size = np.abs(points.shift)
         sure = size > self._limits(points, self._warning, gates.warning)
+        sure &= means.halves(rows, columns) >= size / 2
         found[near] = np.where(sure, size / self.noise.strays(points), -1.0)
         return found
 
@@ -294,7 +306,7 @@ class Watch:
             detector=changed.detector,
             direction="up" if shift > 0 else "down",
             critical=changed.critical,
-            level=float(self.noise.level[signal]),
+            level=float(self._expected[signal]),
             shift=shift,
             score=abs(shift) / limit if limit > 0 else 1.0,
             sample=int(means.sample[at]),
@@ -302,10 +314,9 @@ class Watch:
         )
 
     def _follow(
-        self, away: FloatArray, records: int, end: int, gates: Gates
+        self, away: FloatArray, known: BoolArray, records: int, end: int, gates: Gates
     ) -> tuple[list[Finding], list[int], list[int]]:
         """What became of the changes told before."""
-        known = np.isfinite(away)
         signals = [signal for signal in sorted(self._changed) if known[signal]]
         if not signals:
             return [], [], []
@@ -347,8 +358,8 @@ class Watch:
             return long
         signals, effect = means.signals, np.array([each.effect for each in changed])
         white = self.noise.white[signals]
-        share = np.minimum(np.maximum(self.noise.level[signals] + effect, 0.0), 1.0)
-        white = np.where(self._shares[signals], np.maximum(white, share * (1 - share)), white)
+        share = np.minimum(np.maximum(self._expected[signals] + effect, 0.0), 1.0)
+        white = np.where(self.noise.shares[signals], np.maximum(white, share * (1 - share)), white)
         rows = slice(self._quiet - 1, 4 * self._quiet)
         nearer = np.abs(effect) - np.sign(effect) * means.shift[rows]
         enough = nearer >= 3 * np.sqrt(white / np.maximum(means.sample[rows], 1))
@@ -371,7 +382,7 @@ class Watch:
         turned = lately * effect < 0
         at = np.where((np.abs(lately) > np.abs(all_of_it)) | turned, recent, whole)
         points = means.at(at, column)
-        critical = self._are_critical(points, gates)
+        critical = self._are_critical(means, at, column, gates)
         limits = self._limits(points, self._warning, gates.warning)
         size = np.abs(points.shift)
         fresh = self.block - np.array([each.told for each in changed]) < self._quiet
@@ -402,13 +413,16 @@ class Watch:
         return bool(apart <= max(gates.least[mean.signals[0]], limit))
 
     def _restart(self, signal: int, shift: float) -> None:
-        """Watch on from the level plus ``shift``, the detectors as new."""
+        """Watch on from what is expected plus ``shift``, the detectors as new."""
         del self._changed[signal]
         self._waiting.pop(signal, None)
         self.bank.restart(np.array([signal]), self.block)
+        self._away[:, signal] = np.nan
+        self._first[signal] = self.block + 1
+        self._sums.forget(signal)
+        self._sums.forget(signal + len(self._first))
         if shift:
-            self.noise = self.noise.moved(signal, shift)
-            self._away[:, signal] -= shift
+            self.expectation.move(signal, shift)
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain values."""
@@ -416,42 +430,39 @@ class Watch:
         blocks = np.arange(self.block - kept + 1, self.block + 1) % RING
         return {
             "noise": self.noise.state(),
+            "expectation": self.expectation.state(),
             "by_records": pack(self._by_records),
-            "shares": pack(self._shares),
+            "hard": pack(self._hard),
             "bank": self.bank.state(),
             "block": self.block,
             "quiet": self._quiet,
             "away": pack(self._away[blocks]),
             "records": pack(self._records[blocks]),
             "starts": pack(self._starts[: min(self.block + 1, STARTS)]),
+            "first": pack(self._first),
             "waiting": list(self._waiting.items()),
             "changed": list(self._changed.items()),
         }
 
     @classmethod
-    def restore(cls, state: Mapping[str, Any], thresholds: Thresholds) -> Watch:
+    def restore(cls, state: Mapping[str, Any], thresholds: tuple[Thresholds, Thresholds]) -> Watch:
         """From ``state``: goes on exactly as the one it was taken from.
 
         Args:
             state: What ``state`` gave.
             thresholds: From the budget that holds now.
         """
-        noise = Noise.restore(state["noise"])
         found = cls.__new__(cls)
-        found.noise = noise
-        found._by_records = unpack(state["by_records"])
-        found._shares = unpack(state["shares"])
+        found.noise = Noise.restore(state["noise"])
+        found.expectation = Expectation.restore(state["expectation"])
+        found._by_records, found._hard = unpack(state["by_records"]), unpack(state["hard"])
         found._now = 0
         found.bank = Bank.restore(state["bank"])
         found.retune(thresholds)
-        found.block = int(state["block"])
-        found._quiet = int(state["quiet"])
-        away, records = unpack(state["away"]), unpack(state["records"])
-        found._away = np.full((RING, len(noise.level)), np.nan)
-        found._records = np.zeros(RING)
-        slots = np.arange(found.block - len(away) + 1, found.block + 1) % RING
-        found._away[slots] = away
-        found._records[slots] = records
+        found.block, found._quiet = int(state["block"]), int(state["quiet"])
+        found._first = unpack(state["first"])
+        found._expected = np.zeros(len(found._first))
+        found._hold(unpack(state["away"]), unpack(state["records"]))
         starts = unpack(state["starts"])
         found._starts = np.zeros(STARTS, dtype=np.int64)
         found._starts[: len(starts)] = starts
@@ -462,3 +473,22 @@ class Watch:
             int(signal): msgspec.convert(each, Changed) for signal, each in state["changed"]
         }
         return found
+
+    def _hold(self, away: FloatArray, records: FloatArray) -> None:
+        """Take in the last blocks again; their sums follow from them."""
+        signals = away.shape[1]
+        self._away = np.full((RING, signals), np.nan)
+        self._records = np.zeros(RING)
+        self._sums = WindowedSums(2 * signals + 1)
+        first = self.block - len(away) + 1
+        for number, (row, held) in enumerate(zip(away, records, strict=True), first):
+            self._away[number % RING], self._records[number % RING] = row, held
+            known = np.isfinite(row)
+            weight = np.where(self._by_records, held, 1.0) * known
+            self._sums.add(
+                np.concatenate([weight * np.where(known, row, 0.0), weight, [held]]), number
+            )
+
+
+def _columns(*rows: Sequence[float]) -> list[FloatArray]:
+    return [np.array(row)[:LEVELS, None] for row in rows]

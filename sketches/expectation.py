@@ -1,0 +1,209 @@
+"""What a signal is expected to be at a time of the week, learned from what it was.
+
+One table of 168 hours holds all of it: summed over the days it gives the hours of a day, summed
+over all of them the level. The three forecasts are tried out on blocks that they have not seen yet
+(prequentially), and the one with the smallest squared error is the one used. Within an hour the
+forecast is a line through the neighbouring hours, flat at steps and turns (minmod slopes).
+
+Sources: Dawid, "Present position and potential developments: the prequential approach" (JRSS A 147,
+1984); van Leer, "Towards the ultimate conservative difference scheme II" (J. Comp. Phys. 14, 1974).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from .state import pack_all, pack_small, unpack_all, unpack_small
+from .table import BoolArray, FloatArray, IntArray
+
+HOUR: Final = 3_600_000_000  # microseconds
+DELAY: Final = 24  # hours until what was seen is learned: what turns out a change is left out
+CANDIDATES: Final = ("level", "day", "week")
+_WEEK: Final = 168
+_MEMORY: Final = 8.0  # weeks
+_PRIOR: Final = 0.1  # of the usual weight of an hour, given to the coarser forecast
+_FORGET: Final = 1 - 1 / (_MEMORY * 7)  # of the errors, a day
+
+
+class Expectation:
+    """Of S signals.
+
+    Args:
+        signals: S.
+
+    Attributes:
+        choice: Shape (S,), place in ``CANDIDATES`` of the forecast in use.
+    """
+
+    def __init__(self, signals: int) -> None:
+        self.choice: IntArray = np.zeros(signals, dtype=np.int64)
+        self._weight = np.zeros((_WEEK, signals), dtype=np.float32)
+        self._total = np.zeros((_WEEK, signals), dtype=np.float32)
+        self._error = np.zeros((len(CANDIDATES), signals))
+        self._waiting: dict[int, tuple[FloatArray, FloatArray]] = {}  # hour -> weight, total
+        self._hour = -1
+        self._base: FloatArray = np.zeros((len(CANDIDATES), signals))
+        self._slope: FloatArray = np.zeros((len(CANDIDATES), signals))
+        self._used: tuple[FloatArray, FloatArray] = (self._base[0], self._slope[0])
+        self._seen: BoolArray = np.zeros(_WEEK, dtype=bool)
+
+    @property
+    def hours(self) -> int:
+        """Hours of the week that something was learned in."""
+        return int(self._seen.sum())
+
+    def forecasts(self, time: int, delay: int) -> FloatArray:
+        """All candidates at a time; it does not go back. Shape (3, S)."""
+        self._turn(time // HOUR, delay)
+        found: FloatArray = self._base + self._slope * (time / HOUR - self._hour - 0.5)
+        return found
+
+    def at(self, time: int) -> FloatArray:
+        """The forecast in use, shape (S,)."""
+        self._turn(time // HOUR, DELAY)
+        base, slope = self._used
+        found: FloatArray = base + slope * (time / HOUR - self._hour - 0.5)
+        return found
+
+    def add(self, values: FloatArray, weight: FloatArray) -> None:
+        """A block at the time asked for last.
+
+        Args:
+            values: Shape (S,), finite where it weighs anything.
+            weight: Shape (S,).
+        """
+        held = self._waiting.get(self._hour)
+        if held is None:
+            held = self._waiting[self._hour] = np.zeros(len(values)), np.zeros(len(values))
+        np.add(held[0], weight, out=held[0])
+        np.add(held[1], weight * values, out=held[1])
+
+    def leave_out(self, signals: IntArray, since: int) -> None:
+        """What is not learned yet of these signals since a time is never learned."""
+        for hour, (weight, total) in self._waiting.items():
+            if hour >= since // HOUR:
+                weight[signals] = total[signals] = 0.0
+
+    def move(self, signal: int, shift: float) -> None:
+        """Expect a signal this much higher, at all times."""
+        self._total[:, signal] += np.float32(shift) * self._weight[:, signal]
+        self._base[:, signal] += shift
+        self._used = self._chosen()
+
+    def settle(self) -> None:
+        """Learn all that waits: a baseline is complete."""
+        self._learn(self._hour + 1, 0)
+        self._hour = -1
+
+    def forget(self, signals: BoolArray) -> None:
+        """Begin anew for some signals, shape (S,)."""
+        self._weight[:, signals] = self._total[:, signals] = 0.0
+        self._error[:, signals] = 0.0
+        self._base[:, signals] = self._slope[:, signals] = 0.0
+        for weight, total in self._waiting.values():
+            weight[signals] = total[signals] = 0.0
+
+    def rescale(self, factor: FloatArray, shift: FloatArray) -> None:
+        """As if every value had been ``factor * value + shift``."""
+        self._total[:] = factor * self._total + shift * self._weight
+        for weight, total in self._waiting.values():
+            total[:] = factor * total + shift * weight
+        self._error *= factor**2
+        self._hour = -1
+
+    def _turn(self, hour: int, delay: int) -> None:
+        if hour <= self._hour:
+            return
+        self._learn(hour, delay)
+        self._hour = hour
+        self._read()
+
+    def _learn(self, hour: int, delay: int) -> None:
+        """Move into the table what is older than ``delay`` hours before ``hour``."""
+        for at in sorted(each for each in self._waiting if each < hour - delay):
+            weight, total = self._waiting.pop(at)
+            self._try_out(at, weight, total)
+            row = at % _WEEK
+            again = weight > 0
+            kept = np.where(again, 1 - 1 / _MEMORY, 1.0)
+            self._weight[row] = self._weight[row] * kept + weight
+            self._total[row] = self._total[row] * kept + total
+            self._seen[row] = True
+
+    def _try_out(self, hour: int, weight: FloatArray, total: FloatArray) -> None:
+        """Compare the candidates by an hour that none of them has learned."""
+        if not self._seen.any():
+            return
+        mean = total / np.where(weight > 0, weight, 1.0)
+        usual = self._usual()
+        # Errors weigh by records, a usual hour as 1, so that all signals and sizes are alike.
+        part = weight / np.where(usual > 0, usual, 1.0)
+        self._error += part * (mean - self._table(hour)[1]) ** 2
+        if hour % 24 == 0:
+            self._error *= _FORGET
+        self.choice = np.argmin(self._error, axis=0)
+
+    def _usual(self) -> FloatArray:
+        """Mean weight of the hours seen, shape (S,)."""
+        found: FloatArray = self._weight.sum(axis=0, dtype=np.float64) / max(self.hours, 1)
+        return found
+
+    def _table(self, hour: int) -> FloatArray:
+        """Candidates in the hour before, this one and the next, shape (3 hours, 3, S)."""
+        prior = np.maximum(_PRIOR * self._usual(), 1e-30)
+        days_weight = self._weight.reshape(7, 24, -1).sum(axis=0, dtype=np.float64)
+        days_total = self._total.reshape(7, 24, -1).sum(axis=0, dtype=np.float64)
+        whole = days_weight.sum(axis=0)
+        level = days_total.sum(axis=0) / np.where(whole > 0, whole, 1.0)
+        hours = np.arange(hour - 1, hour + 2)
+        of_day, of_week = hours % 24, hours % _WEEK
+        day = (days_total[of_day] + prior * level) / (days_weight[of_day] + prior)
+        week = (self._total[of_week] + prior * day) / (self._weight[of_week] + prior)
+        return np.stack([np.broadcast_to(level, day.shape), day, week], axis=1)
+
+    def _read(self) -> None:
+        before, self._base, after = self._table(self._hour)
+        rise, more = self._base - before, after - self._base
+        least = np.minimum(np.abs(rise), np.abs(more))
+        self._slope = np.where(rise * more > 0, np.sign(rise) * least, 0.0)
+        self._used = self._chosen()
+
+    def _chosen(self) -> tuple[FloatArray, FloatArray]:
+        place = self.choice[None]
+        base = np.take_along_axis(self._base, place, axis=0)[0]
+        return base, np.take_along_axis(self._slope, place, axis=0)[0]
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        return {
+            "weight": pack_small(self._weight),
+            "total": pack_small(self._total),
+            "seen": pack_small(self._seen),
+            "error": pack_small(self._error),
+            "choice": pack_small(self.choice),
+            "base": pack_small(self._base),
+            "slope": pack_small(self._slope),
+            "hour": self._hour,
+            "waiting": [
+                (hour, pack_all({"weight": weight, "total": total}))
+                for hour, (weight, total) in self._waiting.items()
+            ],
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Expectation:
+        """From ``state``."""
+        found = cls(0)
+        found._weight, found._total = unpack_small(state["weight"]), unpack_small(state["total"])
+        found._seen, found._error = unpack_small(state["seen"]), unpack_small(state["error"])
+        found.choice = unpack_small(state["choice"])
+        found._base, found._slope = unpack_small(state["base"]), unpack_small(state["slope"])
+        found._hour = int(state["hour"])
+        for hour, held in state["waiting"]:
+            arrays = unpack_all(held)
+            found._waiting[int(hour)] = arrays["weight"], arrays["total"]
+        found._used = found._chosen()
+        return found

@@ -1,0 +1,171 @@
+"""Moments and extremes of the means of 1, 2, 4, .. 128 consecutive blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from .budget import SCALES
+from .state import pack_small, unpack_small
+from .table import BoolArray, FloatArray, IntArray
+
+LEVELS: Final = SCALES  # windows of 1, 2, 4, .. 128 blocks
+WINDOWS: Final = 2 ** np.arange(LEVELS)
+_HELD: Final = 127  # blocks that longer windows reach back
+_CHUNK: Final = 32  # blocks that are added at once
+
+
+class Scales:
+    """Of S signals, each seen in C ways: as it is, and less one forecast or another.
+
+    Every window of w blocks in a row counts, not only those side by side: a detector looks at all
+    of them. Blocks are added some at a time, so that each costs few passes over arrays.
+
+    Args:
+        ways: C.
+        by_records: Shape (S,): a block weighs by its records; else all blocks the same.
+    """
+
+    _MOMENTS: Final = ("count", "weight", "first", "second", "third", "inverse")
+    _FIELDS: Final = (*_MOMENTS, "highest", "lowest")
+    _ROWS: Final = ("_values", "_weight", "_records")
+
+    def __init__(self, ways: int, by_records: BoolArray) -> None:
+        shape = (LEVELS, ways, len(by_records))
+        self._by_records = by_records
+        self.count = np.zeros(shape)  # windows
+        self.weight = np.zeros(shape)
+        self.first = np.zeros(shape)  # sum of weight times mean
+        self.second = np.zeros(shape)  # sum of weight times squared mean
+        self.third = np.zeros(shape)
+        self.inverse = np.zeros(shape)  # sum of weight over sample size
+        self.highest = np.full(shape, -np.inf)
+        self.lowest = np.full(shape, np.inf)
+        self._values = np.zeros((0, *shape[1:]))  # the last blocks, times their weight
+        self._weight = np.zeros((0, shape[2]))
+        self._records = np.zeros((0, 1))
+        self._new: list[tuple[FloatArray, FloatArray, float]] = []
+
+    def add(self, values: FloatArray, records: float) -> None:
+        """Add a block.
+
+        Args:
+            values: Shape (C, S); NaN in the first way: it says nothing about the signal.
+            records: In the block.
+        """
+        known = np.isfinite(values[0]) & (records > 0)
+        weight = np.where(self._by_records, float(records), 1.0) * known
+        self._new.append((np.where(known, values, 0.0) * weight, weight, float(records)))
+        if len(self._new) == _CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Count the blocks added last."""
+        new, self._new = self._new, []
+        if not new:
+            return
+        values = np.concatenate([self._values, np.stack([each[0] for each in new])])
+        weight = np.concatenate([self._weight, np.stack([each[1] for each in new])])
+        records = np.concatenate([self._records, np.array([[each[2]] for each in new])])
+        held = slice(-_HELD, None)
+        self._values, self._weight, self._records = values[held], weight[held], records[held]
+        for level in range(LEVELS):
+            if level:
+                half = int(WINDOWS[level - 1])
+                if len(values) <= half:
+                    return
+                values = values[half:] + values[:-half]
+                weight = weight[half:] + weight[:-half]
+                records = records[half:] + records[:-half]
+            last = slice(-len(new), None)
+            self._count(level, values[last], weight[last], records[last])
+
+    def _count(
+        self, level: int, values: FloatArray, weight: FloatArray, records: FloatArray
+    ) -> None:
+        known = weight > 0
+        mean = values / np.where(known, weight, 1.0)[:, None]
+        squared = values * mean
+        sample = np.where(self._by_records, weight, records)
+        inverse = np.where(known, weight / np.maximum(sample, 1.0), 0.0)
+        self.count[level] += known.sum(axis=0)
+        self.weight[level] += weight.sum(axis=0)
+        self.inverse[level] += inverse.sum(axis=0)
+        self.first[level] += values.sum(axis=0)
+        self.second[level] += squared.sum(axis=0)
+        self.third[level] += (squared * mean).sum(axis=0)
+        known = known[:, None]
+        top = np.where(known, mean, -np.inf).max(axis=0)
+        bottom = np.where(known, mean, np.inf).min(axis=0)
+        np.maximum(self.highest[level], top, out=self.highest[level])
+        np.minimum(self.lowest[level], bottom, out=self.lowest[level])
+
+    def forget(self, signals: BoolArray) -> None:
+        """Begin anew for some signals, shape (S,)."""
+        self.flush()
+        for name in self._MOMENTS:
+            getattr(self, name)[:, :, signals] = 0.0
+        self.highest[:, :, signals], self.lowest[:, :, signals] = -np.inf, np.inf
+        self._values[:, :, signals] = 0.0
+        self._weight[:, signals] = 0.0
+
+    def restart(self, way: int) -> None:
+        """Forget what was counted in one way."""
+        self.flush()
+        for name in self._MOMENTS:
+            getattr(self, name)[:, way] = 0.0
+        self.highest[:, way], self.lowest[:, way] = -np.inf, np.inf
+
+    def rescaled(self, factor: FloatArray, shift: FloatArray) -> Scales:
+        """As if every value had been ``factor * value + shift``, factor > 0.
+
+        The first way holds values, the others residuals: these know no shift.
+        """
+        self.flush()
+        found = Scales.restore(self.state(), self._by_records)
+        moved = np.zeros(self.first.shape[1:])
+        moved[0] = shift
+        found.third = factor**3 * self.third + 3 * factor**2 * moved * self.second
+        found.third += 3 * factor * moved**2 * self.first + moved**3 * self.weight
+        found.second = factor**2 * self.second + 2 * factor * moved * self.first
+        found.second += moved**2 * self.weight
+        found.first = factor * self.first + moved * self.weight
+        found.highest = factor * self.highest + moved
+        found.lowest = factor * self.lowest + moved
+        found._values = factor * self._values + moved * self._weight[:, None]
+        return found
+
+    def chosen(self, way: IntArray) -> Scales:
+        """One way of each signal, shape (S,), its moments alone."""
+        self.flush()
+        found = Scales(1, self._by_records)
+        for name in self._FIELDS:
+            values = np.take_along_axis(getattr(self, name), way[None, None], axis=1)
+            setattr(found, name, values)
+        return found
+
+    def mean(self) -> FloatArray:
+        """Weighted mean of all blocks in the first way, shape (S,); 0 without any."""
+        self.flush()
+        weight = self.weight[0, 0]
+        found: FloatArray = self.first[0, 0] / np.where(weight > 0, weight, 1.0)
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """All of it."""
+        found: dict[str, Any] = {
+            name: pack_small(getattr(self, name)) for name in (*self._FIELDS, *self._ROWS)
+        }
+        found["new"] = [(pack_small(v), pack_small(w), r) for v, w, r in self._new]
+        return found
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], by_records: BoolArray) -> Scales:
+        """From ``state``."""
+        found = cls(0, by_records)
+        for name in (*cls._FIELDS, *cls._ROWS):
+            setattr(found, name, unpack_small(state[name]))
+        found._new = [(unpack_small(v), unpack_small(w), float(r)) for v, w, r in state["new"]]
+        return found
