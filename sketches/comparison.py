@@ -185,14 +185,13 @@ def _strange(reference: Reference, after: Profile, cells: FloatArray) -> dict[st
     place = places(reference.names, after.names)
     found: dict[str, float] = {}
     texts = {name: row for row, name in enumerate(reference.texts)}
-    foreign = reference.foreign()
     for row, (name, at) in enumerate(zip(reference.names, place.tolist(), strict=True)):
         if at < 0:
             continue
         kinds = after.kinds[at]
         present = int(kinds[Kind.NUMBER :].sum())
-        strange = int((kinds * foreign[row]).sum())
-        if name in texts and not foreign[row, Kind.TEXT]:
+        strange = int((kinds * reference.foreign[row]).sum())
+        if name in texts and not reference.foreign[row, Kind.TEXT]:
             strange += int(cells[texts[name], UNSEEN])
         found[name] = min(strange / present, 1.0) if present else 0.0
     return found

@@ -67,17 +67,18 @@ def signed_js(before: FloatArray, after: FloatArray) -> FloatArray:
     m, n = before.sum(axis=1), after.sum(axis=1)
     p = before / np.maximum(m, 1)[:, None]
     q = after / np.maximum(n, 1)[:, None]
-    middle = (p + q) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, p * np.log2(p / middle), 0) + np.where(
-            q > 0, q * np.log2(q / middle), 0
-        )
-        divergence = terms.sum(axis=1) / 2
-        filled = np.minimum(p * n[:, None], 1).sum(axis=1)
-        chance = np.maximum(filled - 1, 0) * (1 / n + 1 / m) / (8 * math.log(2))
-    rest = divergence - chance
-    found = np.sign(rest) * np.sqrt(np.abs(rest))
-    return np.where((m > 0) & (n > 0), found, np.nan)
+    # The divergence is the entropy of the mixture less the mean entropy of the parts.
+    divergence = (_p_log_p(p) + _p_log_p(q)) / 2 - _p_log_p((p + q) / 2)
+    filled = np.minimum(p * n[:, None], 1).sum(axis=1)
+    some = (m > 0) & (n > 0)
+    inverse = 1 / np.maximum(n, 1) + 1 / np.maximum(m, 1)
+    rest = divergence - np.maximum(filled - 1, 0) * inverse / (8 * math.log(2))
+    return np.where(some, np.sign(rest) * np.sqrt(np.abs(rest)), np.nan)
+
+
+def _p_log_p(shares: FloatArray) -> FloatArray:
+    found: FloatArray = (shares * np.log2(np.maximum(shares, 1e-300))).sum(axis=1)
+    return found
 
 
 def chance_js(before: FloatArray) -> FloatArray:

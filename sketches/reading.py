@@ -115,8 +115,10 @@ def clipped_moments(
     known = place >= 0
     if not known.all():
         bins, place = bins.select(np.flatnonzero(known)), place[known]
-    count, x = _clipped(bins, place, low, high, centre, scale)
-    row, squared = np.repeat(place, np.diff(bins.starts)), x * x
+    count, x = _clipped(bins, place, low, high, centre)
+    row = np.repeat(place, np.diff(bins.starts))
+    x /= scale[row]
+    squared = x * x
     sums = (count, count * x, count * squared, count * squared * squared)
     return np.stack([np.bincount(row, each, minlength=len(low)) for each in sums])
 
@@ -147,19 +149,31 @@ def clipped_sums(
     known = place >= 0
     if not known.all():
         bins, place = bins.select(np.flatnonzero(known)), place[known]
-    count, x = _clipped(bins, place, low, high, centre, scale)
-    cells = _cells(bins, place, x, low, high, centre, scale)
+    fine = _fine(low, high)
+    count, x = _clipped(bins, place, low, high, centre)
+    sizes = bins.starts[1:] - bins.starts[:-1]
+    x *= np.repeat(fine[place], sizes)
+    start = (centre - low) * fine + np.arange(0, len(low) * GRID, GRID)
+    cells = (x + np.repeat(start[place], sizes)).astype(np.int64)
     held = np.bincount(ranges.take(cells, mode="clip"), count, len(ranges) * RANGES)
-    first, second = np.zeros((2, len(low)))
-    filled = np.diff(bins.starts) > 0
+    sums = np.zeros((2, len(low)))
+    filled = sizes > 0
     if filled.any():
-        starts = bins.starts[:-1][filled]
+        row, starts = place[filled], bins.starts[:-1][filled]
+        unit = (1 / fine / scale)[row]
         count *= x
-        first[place[filled]] = np.add.reduceat(count, starts)
+        sums[0, row] = np.add.reduceat(count, starts) * unit
         count *= x
-        second[place[filled]] = np.add.reduceat(count, starts)
+        sums[1, row] = np.add.reduceat(count, starts) * unit * unit
     shares: FloatArray = held.astype(np.float64).reshape(-1, RANGES)
-    return first, second, shares
+    return sums[0], sums[1], shares
+
+
+def _fine(low: FloatArray, high: FloatArray) -> FloatArray:
+    """Cells of the grid in one unit of each feature: a power of two, so that it costs no digit."""
+    width = np.maximum(high - low, np.finfo(np.float64).tiny)
+    found: FloatArray = np.ldexp(float(GRID) / 2, np.minimum(1 - np.frexp(width)[1], 1000))
+    return found
 
 
 def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[IntArray, IntArray]:
@@ -173,9 +187,9 @@ def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[Int
         table made of it.
     """
     rows = np.arange(bins.features)
-    width = np.maximum(high - low, np.finfo(np.float64).tiny)
-    count, x = _clipped(bins, rows, low, high, low, width)
-    cells = _cells(bins, rows, x, low, high, low, width)
+    count, x = _clipped(bins, rows, low, high, low)
+    x *= np.repeat(_fine(low, high), np.diff(bins.starts))
+    cells = x.astype(np.int64) + np.repeat(rows * GRID, np.diff(bins.starts))
     held = np.bincount(cells, count, len(rows) * GRID).reshape(-1, GRID)
     before = np.cumsum(held, axis=1) - held
     total = np.maximum(held.sum(axis=1), 1)[:, None]
@@ -201,24 +215,6 @@ def range_table(cuts: IntArray) -> IntArray:
     found: IntArray = np.cumsum(steps[:, :GRID], axis=1)
     found += np.arange(len(cuts))[:, None] * RANGES
     return found
-
-
-def _cells(
-    bins: Histograms,
-    place: IntArray,
-    x: FloatArray,
-    low: FloatArray,
-    high: FloatArray,
-    centre: FloatArray,
-    scale: FloatArray,
-) -> IntArray:
-    """The cell of each x among those of all features."""
-    sizes = np.diff(bins.starts)
-    fine = GRID * (1 - 1e-9) / np.maximum(high - low, np.finfo(np.float64).tiny)
-    start = (centre - low) * fine + np.arange(len(low)) * GRID
-    cells = x * np.repeat((scale * fine)[place], sizes)
-    cells += np.repeat(start[place], sizes)
-    return cells.astype(np.int64)
 
 
 def most_frequent(bins: Histograms, totals: IntArray, wide: FloatArray) -> FloatArray:
@@ -275,21 +271,15 @@ def typical_sizes(bins: Histograms) -> tuple[FloatArray, FloatArray]:
 
 
 def _clipped(
-    bins: Histograms,
-    place: IntArray,
-    low: FloatArray,
-    high: FloatArray,
-    centre: FloatArray,
-    scale: FloatArray,
+    bins: Histograms, place: IntArray, low: FloatArray, high: FloatArray, centre: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Count and x of each bin."""
-    sizes = np.diff(bins.starts)
+    """Count and clipped distance from the centre of each bin."""
+    sizes = bins.starts[1:] - bins.starts[:-1]
     x = _values(bins)
     # Repeating a column of features is faster than looking it up for every bin.
     np.maximum(x, np.repeat(low[place], sizes), out=x)
     np.minimum(x, np.repeat(high[place], sizes), out=x)
     x -= np.repeat(centre[place], sizes)
-    x /= np.repeat(scale[place], sizes)
     return bins.count.astype(np.float64), x
 
 

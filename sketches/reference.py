@@ -82,6 +82,8 @@ class Reference:
         complete: Shape (T,): ``known`` is all there was; else it was too many and nothing counts
             as unseen.
         kinds: Shape (A, KINDS), records by ``Kind``.
+        foreign: Shape (A, KINDS): 1 where a JSON type is one that the feature does not have; of one
+            without any value nothing is known. Follows from ``kinds``.
     """
 
     names: tuple[str, ...]
@@ -107,16 +109,7 @@ class Reference:
     known: tuple[AbstractSet[str], ...]
     complete: FloatArray
     kinds: FloatArray
-
-    def foreign(self) -> FloatArray:
-        """Shape (A, KINDS): 1 where a JSON type is one that the feature does not have.
-
-        Of a feature without any value nothing is known.
-        """
-        present = self.kinds[:, Kind.NUMBER :].sum(axis=1, keepdims=True)
-        found = np.asarray((self.kinds <= _RARE * present) & (present > 0), dtype=np.float64)
-        found[:, [Kind.ABSENT, Kind.NULL, Kind.NON_FINITE]] = 0.0
-        return found
+    foreign: FloatArray
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain values."""
@@ -137,6 +130,7 @@ class Reference:
         arrays = unpack_all(packed)
         return cls(
             ranges=range_table(arrays["cuts"]),
+            foreign=_foreign(arrays["kinds"]),
             names=tuple(state["names"]),
             numbers=tuple(state["numbers"]),
             texts=tuple(state["texts"]),
@@ -199,6 +193,7 @@ def read(profile: Profile) -> Reference:
         known=known,
         complete=np.array([profile.texts[name].other == 0 for name in profile.texts], dtype=float),
         kinds=np.zeros((len(profile.names), KINDS)),
+        foreign=np.zeros((len(profile.names), KINDS)),
     )
     return recentred(found, profile)
 
@@ -268,7 +263,15 @@ def _compared(reference: Reference, profile: Profile) -> Reference:
         most=most,
         sizes=typical_sizes(found.histogram)[0],
         kinds=kinds,
+        foreign=_foreign(kinds),
     )
+
+
+def _foreign(kinds: FloatArray) -> FloatArray:
+    present = kinds[:, Kind.NUMBER :].sum(axis=1, keepdims=True)
+    found = np.asarray((kinds <= _RARE * present) & (present > 0), dtype=np.float64)
+    found[:, [Kind.ABSENT, Kind.NULL, Kind.NON_FINITE]] = 0.0
+    return found
 
 
 def grown(reference: Reference, profile: Profile, counted: Counted) -> Reference:

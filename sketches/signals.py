@@ -49,7 +49,7 @@ TEXT_SIGNALS: Final = ("unseen", "vanished", "distance")
 # What these say depends on how much the reference has seen.
 RELATIVE: Final = ("shape", "outside", "magnitude", "kind", *TEXT_SIGNALS)
 MODEL_SIGNALS: Final = ("volume", "late", "rejects", "errors")
-_MOVED: Final = 0.2  # of a location or a spread, well below what a jump of the unit gives
+_MOVED: Final = 0.5  # of a spread; a factor of five gives more
 _DISTANCE_OF_SD: Final = 1 / math.sqrt(8 * math.log(2))
 _SMALLEST: Final = 0.1  # ratio of standard deviations below which there is no spread
 _FARTHEST: Final = 1e10  # standard deviations; beyond it a mean is only "far"
@@ -219,14 +219,13 @@ def measure(reference: Reference, profile: Profile) -> tuple[FloatArray, Counted
     held = profile.numbers
     place = places(held.names, reference.numbers)
     location, spread, ranges = _moments(reference, profile, place)
-    # A unit that jumps moves the mean or the spread; only then is it worth a closer look.
-    moved = (np.abs(location) > _MOVED) | (np.abs(spread) > _MOVED)
-    faults = number_faults(reference, held, place, moved)
+    # A unit that jumps moves the spread, be it because all is clipped; or values are out of range.
+    faults = number_faults(reference, held, place, np.abs(spread) > _MOVED)
     cells = count_cells(reference, profile)
     values = (
         *(location, spread, signed_js(reference.held, ranges), *faults),
         *_shares(reference, profile),
-        *_texts(reference, cells),
+        *(_texts(reference, cells) if len(cells) else ()),
     )
     return np.concatenate(values), Counted(cells, ranges)
 
@@ -269,7 +268,7 @@ def _shares(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatAr
     records = profile.records
     missing = (records - present) / records if records else np.full(len(present), np.nan)
     known = np.where(present > 0, present, np.nan)
-    strange = (kinds * reference.foreign()).sum(axis=1)
+    strange = (kinds * reference.foreign).sum(axis=1)
     return missing, strange / known, kinds[:, Kind.NON_FINITE] / known
 
 
