@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consumer import commands_bridge
 from consumer.command_line import (
     Bootstrap,
     Config,
@@ -39,6 +40,7 @@ app = typer.Typer(
 topics_app = typer.Typer(help="The topics that belong to streamgauge itself.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(baseline_app, name="baseline")
+commands_bridge.add_to(app)
 
 
 def main() -> None:

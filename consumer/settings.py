@@ -32,6 +32,7 @@ from consumer.durations import DAY, MINUTE, SECOND
 from consumer.kafka_settings import KafkaSettings, Value, redacted
 from consumer.mistakes import Mistake, SettingsError, from_pydantic, lookup
 from consumer.mistakes import Path as Names
+from consumer.settings_bridges import Bridges, BridgeSettings, RouteSettings
 from consumer.settings_rules import contradictions, internal_topics
 from consumer.settings_values import (
     Address,
@@ -222,6 +223,7 @@ class Settings(BaseSettings):
         min_records: Windows are added together until a sample has so many records.
         min_records_shown: Profiles of fewer records withhold everything but counts.
         rejects_include_bytes: Copy unreadable records into the rejects topic.
+        bridges: Targets outside of Kafka that ``streamgauge bridge`` tells of alerts.
         health: ``host:port`` of ``/healthz``, ``/readyz`` and ``/metrics``; None: nothing listens.
     """
 
@@ -252,6 +254,7 @@ class Settings(BaseSettings):
     min_records_shown: Annotated[int, Field(ge=0)] = 0
     budget: Budget = Budget()
     topics: TopicSettings = TopicSettings()
+    bridges: Bridges = {}
     rejects_include_bytes: bool = False
     delivery: Literal["at_least_once"] = "at_least_once"
     health: Listen = None
@@ -451,6 +454,8 @@ _TABLES: dict[tuple[str, ...], type[BaseModel]] = {
     ("limits",): Limits,
     ("budget",): Budget,
     ("topics",): TopicSettings,
+    ("bridges", "*"): BridgeSettings,
+    ("bridges", "*", "routes", "*"): RouteSettings,
 }
 
 
@@ -459,7 +464,7 @@ def _known_at(path: Names) -> Collection[str]:
     form = tuple("*" if place in (1, 3) else part for place, part in enumerate(path))
     if path[:1] == ("inputs",) and len(path) > 2:
         form = ("inputs", "*", *path[2:])
-    elif path[:1] != ("inputs",) and path[:1] != ("models",):
+    elif path[:1] not in (("inputs",), ("models",), ("bridges",)):
         form = path
     table = _TABLES.get(form)
     return [name for name in table.model_fields if name != "name"] if table is not None else ()

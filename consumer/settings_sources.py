@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from consumer import kafka_settings
 from consumer.durations import short
 from consumer.mistakes import Mistake, SettingsError, dotted
 from consumer.mistakes import Path as Names
+from consumer.settings_bridges import take_bridges
 
 PREFIX = "STREAMGAUGE_"
 CONFIG_VARIABLE = "STREAMGAUGE_CONFIG"
@@ -90,7 +91,7 @@ def from_file(path: Path) -> Layer:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError([_syntax(error, path)]) from None
     layer = Layer(data, str(path))
-    _take_kafka(layer, path.parent, "in a configuration file")
+    _take_secrets(layer, path.parent, "in a configuration file")
     return layer
 
 
@@ -120,7 +121,7 @@ def from_environment(environ: Mapping[str, str], names: Mapping[str, Any]) -> La
         else:
             path = _known_names(parts, names)
         _put(layer, path, value, variable)
-    _take_kafka(layer, Path(), None)
+    _take_secrets(layer, Path(), None)
     return layer
 
 
@@ -150,7 +151,7 @@ def from_flags(flags: Sequence[str]) -> Layer:
             layer.mistakes.append(Mistake("", text, "--set"))
             continue
         _put(layer, path, value.strip(), f"--set {dotted(path)}")
-    _take_kafka(layer, Path(), "on the command line")
+    _take_secrets(layer, Path(), "on the command line")
     return layer
 
 
@@ -189,6 +190,14 @@ def _put(layer: Layer, path: Names, text: str, origin: str) -> None:
     table[path[-1]] = value
     layer.origins.pop(path, None)
     layer.origins[path] = origin
+
+
+def _take_secrets(layer: Layer, folder: Path, visible: str | None) -> None:
+    for mistake in take_bridges(layer.data, folder, visible):
+        path = tuple(mistake.setting.split("."))
+        where = layer.origins.get(path, layer.label)
+        layer.mistakes.append(replace(mistake, where=where))
+    _take_kafka(layer, folder, visible)
 
 
 def _take_kafka(layer: Layer, folder: Path, visible: str | None) -> None:

@@ -10,6 +10,7 @@ from alerts.events import EventFormatError
 from alerts.read import Message
 from alerts.tail import lines
 
+from .alert_reader import alert_partitions
 from .kafka import Admin, Scan
 from .kafka_failures import KafkaFailure, PartitionError
 from .settings import Settings
@@ -41,14 +42,7 @@ def alert_messages(settings: Settings, begin: str | int, follow: bool) -> Iterat
     """
     topic = settings.alerts_topic
     admin = Admin(settings.kafka)
-    count = admin.topics().get(topic)
-    if count is None:
-        raise KafkaFailure(
-            "refused",
-            "UNKNOWN_TOPIC_OR_PART",
-            f"there is no topic {topic}; streamgauge topics create makes it",
-        )
-    places = [(topic, number) for number in range(count)]
+    places = [(topic, number) for number in range(alert_partitions(settings, admin))]
     starts = admin.offsets(dict.fromkeys(places, begin))  # type: ignore[arg-type]
     ends = admin.offsets(dict.fromkeys(places, "latest"))
     left = {place for place in places if starts[place] < ends[place]}

@@ -272,7 +272,10 @@ def test_validation_of_pydantic_itself_hides_input() -> None:
 
 MISTAKES = [
     ("lern_for = '1d'", 'lern_for (streamgauge.toml): unknown setting; did you mean "learn_for"?'),
-    ("xyzzy = 1", "xyzzy (streamgauge.toml): unknown setting; known here: app, budget, delivery"),
+    (
+        "xyzzy = 1",
+        "xyzzy (streamgauge.toml): unknown setting; known here: app, bridges, budget, delivery",
+    ),
     ("learn_for = 10", "learn_for (streamgauge.toml): 10 is not a duration; write for example"),
     (
         "learn_for = '10'",

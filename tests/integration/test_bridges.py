@@ -1,0 +1,191 @@
+"""Alerts from a real topic to a real Alertmanager and to others, whoever of them is away."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from alerts.drill import opened, resolved
+from alerts.events import Event, Opened, to_message
+from alerts.notices import limit_reached
+from tests.alertmanager_server import Alertmanager, HttpServer, http_server, program
+from tests.waiting import wait_until
+from tests.worker_runs import App, Worker, steady
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.xdist_group("bridges"),
+    pytest.mark.skipif(
+        program() is None and not IN_CI, reason="no Alertmanager: install prometheus-alertmanager"
+    ),
+]
+T0 = 1_795_489_200_000_000
+
+
+@pytest.fixture
+def app(kafka: str, app_name: str, topic_name: str, tmp_path: Path) -> Iterator[App]:
+    with App(kafka, app_name, topic_name, tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def pager() -> Iterator[HttpServer]:
+    with http_server() as server:
+        yield server
+
+
+@pytest.fixture
+def hook() -> Iterator[HttpServer]:
+    with http_server() as server:
+        yield server
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path, pager: HttpServer) -> Iterator[Alertmanager]:
+    one = Alertmanager(tmp_path, pager.url)
+    yield one
+    one.kill()
+
+
+def configure(app: App, alertmanager: Alertmanager, hook: HttpServer, start: str) -> None:
+    app.config.write_text(
+        app.config.read_text()
+        + f"""
+[bridges.pager]
+kind = "alertmanager"
+url = "{alertmanager.url}"
+resend_every = "500ms"
+retry_at_most = "500ms"
+start = "{start}"
+
+[bridges.hook]
+kind = "webhook"
+url = "{hook.url}"
+start = "{start}"
+"""
+    )
+
+
+def write(app: App, *events: Event) -> None:
+    producer = Producer({"bootstrap.servers": app.bootstrap, "partitioner": "murmur2_random"})
+    for event in events:
+        key, value, headers = to_message(event, app.name)
+        producer.produce(app.settings.alerts_topic, value, key, headers=[*headers])
+    assert producer.flush(20) == 0
+
+
+def drills(count: int, app: App) -> list[Opened]:
+    return [
+        opened(app.name, f"model-{number}", "critical", {}, T0, f"{app.name} {number}")
+        for number in range(count)
+    ]
+
+
+def told(server: HttpServer) -> list[tuple[str, str]]:
+    """Status and incident of what Alertmanager's receiver was notified of, in order."""
+    return [
+        (alert["status"], alert["labels"]["incident"])
+        for body in server.bodies()
+        for alert in body["alerts"]
+    ]
+
+
+def firing(alertmanager: Alertmanager) -> set[str]:
+    return {alert["labels"]["incident"] for alert in alertmanager.alerts()}
+
+
+def stopped(bridge: Worker) -> dict[str, dict[str, Any]]:
+    """End a bridge; its last word about each of its targets."""
+    assert bridge.stop() == 0, bridge.text
+    return {one["bridge"]: one for one in bridge.events("bridge ends")}
+
+
+def test_a_fault_is_paged_and_its_end_too(
+    app: App, alertmanager: Alertmanager, pager: HttpServer, hook: HttpServer
+) -> None:
+    app.make_topic(1)
+    configure(app, alertmanager, hook, "earliest")
+    alertmanager.start()
+    app.feed(steady(3_000, per_second=50))
+    broken = [
+        (partition, when, value.replace(b'"x":', b'"y":'))
+        for partition, when, value in steady(2_000, start=60, per_second=50)
+        if value is not None
+    ]
+    app.feed(broken)
+    app.drain()
+    bridge = app.command("bridge")
+    wait_until(lambda: firing(alertmanager), 20, f"it fires; the bridge said:\n{bridge.text}")
+    (alert,) = alertmanager.alerts()
+    assert alert["labels"]["alertname"] == "ModelDataChanged"
+    app.feed(steady(30_000, start=100, per_second=50))
+    app.drain()
+    wait_until(lambda: not firing(alertmanager), 20, f"it is resolved:\n{bridge.text}")
+    incident = alert["labels"]["incident"]
+    wait_until(lambda: ("resolved", incident) in told(pager), 10, "the pager hears of the end")
+    assert told(pager).index(("firing", incident)) < told(pager).index(("resolved", incident))
+
+
+def test_what_is_away_loses_nothing_and_blocks_nothing(
+    app: App, alertmanager: Alertmanager, pager: HttpServer, hook: HttpServer
+) -> None:
+    assert app.command("topics", "create").ended() == 0
+    configure(app, alertmanager, hook, "earliest")
+    first, second, third = drills(3, app)
+    bridge = app.command("bridge")
+    write(app, first, second, limit_reached(app.name, "t", "models", None))
+    wait_until(lambda: len(hook.requests) == 3, 20, f"the hook has all:\n{bridge.text}")
+    bridge.says("the target does not take alerts; they wait on the topic")
+    write(app, resolved(first, T0, T0 + 1), third)
+    wait_until(lambda: len(hook.requests) == 5, 20, f"the hook is not held back:\n{bridge.text}")
+
+    alertmanager.start()
+    open_ones = {second.incident, third.incident}
+    wait_until(lambda: firing(alertmanager) >= open_ones, 20, f"what waited:\n{bridge.text}")
+    assert first.incident not in firing(alertmanager)
+    bridge.says("the target takes alerts again")
+
+    alertmanager.kill()  # with its alerts, which it does not keep
+    alertmanager.start()
+    wait_until(lambda: firing(alertmanager) >= open_ones, 20, "what goes on is said again")
+
+    ends = stopped(bridge)
+    assert ends["pager"]["sent"] == ends["hook"]["sent"] == 5
+    paged = told(pager)
+    again = app.command("bridge")
+    write(app, resolved(second, T0, T0 + 1))
+    wait_until(lambda: len(hook.requests) == 6, 20, f"one more:\n{again.text}")
+    wait_until(lambda: second.incident not in firing(alertmanager), 20, "it is resolved")
+    assert firing(alertmanager) >= {third.incident}
+    ends = stopped(again)
+    assert ends["pager"]["sent"] == ends["hook"]["sent"] == 1
+    wait_until(lambda: told(pager)[len(paged) :], 10, "the pager hears of the end")
+    assert told(pager)[len(paged) :] == [("resolved", second.incident)]
+    ids = [request.headers["ce-id"] for request in hook.requests]
+    assert len(ids) == len(set(ids)) == 6
+
+
+def test_the_way_is_proved_by_a_test_alert(
+    app: App, alertmanager: Alertmanager, pager: HttpServer, hook: HttpServer
+) -> None:
+    assert app.command("topics", "create").ended() == 0
+    configure(app, alertmanager, hook, "latest")
+    alertmanager.start()
+    bridge = app.command("bridge")
+    bridge.says("bridge begins", times=2)
+    test = app.command("test-alert", "--for", "1h")
+    wait_until(lambda: "it is resolved after 1h" in test.text, 20, "both bridges took it")
+    wait_until(lambda: told(pager), 10, f"the pager is called:\n{test.text}")
+    assert "ok    pager: taken after" in test.text
+    assert "ok    hook: taken after" in test.text
+    test.send(signal.SIGINT)
+    assert test.ended() == 0, test.text
+    wait_until(lambda: [one[0] for one in told(pager)] == ["firing", "resolved"], 10, "its end")
+    assert {body["labels"]["test"] for body in hook.bodies()} == {"true"}
