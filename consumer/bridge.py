@@ -1,39 +1,32 @@
-"""``streamgauge bridge``: alert events to targets outside of Kafka, at least once.
+"""One bridge: alert events to a target outside of Kafka, at least once.
 
-Each target has a consumer group and a thread of its own, so that one that is slow or away holds
-back no other, and a process of its own, so that none holds back detection. An event is committed
-after its target took it; until then nothing further is read for that target, so what waits is
-bounded by one reading.
+An event is committed after its target took it; until then nothing further is read for that target,
+so what waits is bounded by one reading.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import signal
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from alerts.alertmanager import Alert
 from alerts.board import Board, News
 from alerts.events import EventFormatError, UnknownTypeError, from_message
 from consumer import logs
-from consumer.alert_reader import AlertReader, Received, alert_partitions
-from consumer.endpoint import Endpoint
-from consumer.kafka import Admin
+from consumer.alert_reader import AlertReader, Received
 from consumer.kafka_failures import KafkaFailure
 from consumer.settings import Settings
-from consumer.settings_bridges import BridgeSettings, with_secrets
+from consumer.settings_bridges import BridgeSettings
 from consumer.target_errors import Refused, Unavailable
-from consumer.targets import Target, address, target
+from consumer.targets import Target
 
 MOST_WAITING: Final = 100  # events that are read before they are taken
 TURN: Final = 0.2  # seconds
 SEND_FOR: Final = 1.0  # seconds before a commit, whatever waits still
-STUCK_AFTER: Final = 120.0  # seconds without a turn; an attempt at every replica takes less
 FIRST_RETRY: Final = 0.5  # seconds
 MOST_REFUSALS: Final = 3  # of one event, before it is skipped
 TOLD_AGAIN_AFTER: Final = 600.0  # seconds between two words about a target that stays away
@@ -75,6 +68,16 @@ class Bridge:
             on_error=self._heard,
         )
 
+    @property
+    def waiting(self) -> int:
+        """Events that were read and are not taken yet."""
+        return len(self._waiting)
+
+    @property
+    def away(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._away_since is not None
+
     def turn(self) -> None:
         """Read once, and send what is due.
 
@@ -110,7 +113,9 @@ class Bridge:
         except (EventFormatError, ValueError) as error:  # of another format, or of someone else
             if not received.past:
                 self.counts["unreadable"] += 1
-                self._log("skipped", logging.WARNING, **_place(received), cause=str(error))
+                where = f"partition {received.partition}, offset {received.offset}"
+                text = "skipped what is no alert event"
+                self._log_once(text, logging.WARNING, f"{where}: {error}")
             news = None
         if not received.past:
             self._waiting.append(_Waiting(received, news))
@@ -237,96 +242,3 @@ def _place(received: Received) -> dict[str, int]:
 
 def _now() -> int:
     return time.time_ns() // 1_000
-
-
-class _Thread(threading.Thread):
-    """One bridge until it is told to stop; ``failure`` says why it ended before."""
-
-    def __init__(self, settings: Settings, bridge: BridgeSettings, stop: threading.Event) -> None:
-        super().__init__(name=bridge.name, daemon=True)
-        self._settings, self._bridge, self._end = settings, bridge, stop
-        self._to = target(bridge, settings.app)
-        self.turned = time.monotonic()
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            bridge = Bridge(self._settings, self._bridge, self._to)
-            try:
-                while not self._end.is_set():
-                    bridge.turn()
-                    self.turned = time.monotonic()
-            finally:
-                bridge.close()
-                logs.event("bridge ends", bridge=self._bridge.name, **bridge.counts)
-        except BaseException as error:  # noqa: BLE001 - the process ends with it
-            self.failure = error
-            self._end.set()
-
-
-def run(settings: Settings) -> int:
-    """All bridges of the configuration until SIGTERM or SIGINT; the exit status.
-
-    Raises:
-        KafkaFailure: One of them cannot go on, or there is no alerts topic.
-        SettingsError: A secret cannot be read.
-        OSError: A certificate cannot be read.
-    """
-    alert_partitions(settings, Admin(settings.kafka))
-    stop = threading.Event()
-    threads = [
-        _Thread(settings, with_secrets(bridge), stop) for bridge in settings.bridges.values()
-    ]
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    health = Health(settings.health) if settings.health else None
-    for bridge, thread in zip(settings.bridges.values(), threads, strict=True):
-        logs.event(
-            "bridge begins",
-            bridge=bridge.name,
-            kind=bridge.kind,
-            to=_where(bridge),
-            group=bridge.group(settings.group),
-        )
-        thread.start()
-    while not stop.wait(1.0):
-        if health is not None and _all_turn(threads):
-            health.turn()
-    for thread in threads:
-        thread.join(max(bridge.timeout for bridge in settings.bridges.values()) / SECOND + 5.0)
-    if health is not None:
-        health.close()
-    for thread in threads:
-        if thread.failure is not None:
-            raise thread.failure
-    return 0
-
-
-def _all_turn(threads: Sequence[_Thread]) -> bool:
-    return min(thread.turned for thread in threads) > time.monotonic() - STUCK_AFTER
-
-
-def _where(bridge: BridgeSettings) -> str:
-    return ", ".join(map(address, bridge.url)) or "the address in its url_file"
-
-
-def preview(settings: Settings, values: Iterable[bytes]) -> Iterator[str]:
-    """What the bridges would send, in order.
-
-    Args:
-        settings: With the bridges.
-        values: Of the messages of the alerts topic.
-    """
-    bridges = [with_secrets(bridge) for bridge in settings.bridges.values()]
-    told = [(one.name, target(one, settings.app), Board(one.routes)) for one in bridges]
-    for value in values:
-        now = _now()
-        for name, to, board in told:
-            try:
-                news = board.apply(from_message(value), value, now)
-            except (EventFormatError, ValueError) as error:
-                yield f"{name}: skipped: {error}"
-                continue
-            text = to.shown(news, now) if news is not None else ""
-            if text:
-                yield f"{name}: {text}"

@@ -39,7 +39,7 @@ def bridge(
     """Tell Alertmanager, webhooks and syslog servers of alerts until stopped."""
     with explained():
         settings = _with_bridges(load_settings(config, set_, bootstrap, need_inputs=False))
-        bridges = import_module("consumer.bridge")
+        bridges = import_module("consumer.bridges")
         try:
             if not dry_run:
                 import_module("consumer.logs").start()

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
-from alerts import drill, read
+from alerts import drill
 from alerts.alertmanager import is_test
 from alerts.board import matches
 from alerts.events import Opened, Resolved, to_message
+from alerts.read import incidents
 from consumer.alert_reader import alert_partitions
 from consumer.durations import to_microseconds
 from consumer.kafka import Admin, Partition, Scan, Writer
@@ -52,7 +53,7 @@ class Drill:
 
     def unfinished(self) -> list[Opened]:
         """Tests on the topic that have no end."""
-        last = read.incidents(alert_messages(self._settings, "earliest", follow=False))
+        last = incidents(alert_messages(self._settings, "earliest", follow=False))
         return [one for one in last.values() if isinstance(one, Opened) and is_test(one)]
 
     def taken(self, event: Opened | Resolved) -> Iterator[str]:

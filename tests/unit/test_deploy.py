@@ -49,3 +49,12 @@ def test_the_worker_is_no_root_and_its_health_check_asks_where_it_answers() -> N
 
 def test_the_example_configuration_loads() -> None:
     assert load(ROOT / "streamgauge.example.toml", environ={}).inputs
+
+
+def test_the_bridge_leads_to_the_alertmanager_beside_it() -> None:
+    services = COMPOSE["services"]
+    bridge = services["bridge"]
+    assert bridge["profiles"] == services["alertmanager"]["profiles"] == ["paging"]
+    config = ROOT / bridge["volumes"][0].split(":")[0]
+    settings = load(config, environ=bridge["environment"])
+    assert settings.bridges["alertmanager"].url == ("http://alertmanager:9093",)
