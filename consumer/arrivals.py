@@ -101,10 +101,13 @@ class Arrivals:
                 self._waits = True
                 logs.event("partitions wait to begin", logging.WARNING, cause=failure.text)
             return []
-        self._expected.clear()
         self._waits = False
-        logs.event("partitions begin", partitions=", ".join(f"{t}[{n}]" for t, n in places))
-        return begun
+        # Some may have gone, and others come, while the commit was waited for.
+        kept = [one for p, one in zip(places, begun, strict=True) if p in self._expected]
+        names = [f"{t}[{n}]" for t, n in places if (t, n) in self._expected]
+        self._expected.difference_update(places)
+        logs.event("partitions begin", partitions=", ".join(names))
+        return kept
 
     def _count_anew(self, places: list[Partition]) -> None:
         """A partition that was added says how many there are by now."""

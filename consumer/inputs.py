@@ -226,11 +226,6 @@ class InputPartition:
         offset, state = self._profiler.commit_state()
         return offset, state.to_metadata()
 
-    def committed(self) -> None:
-        """It is."""
-        self.moved = False
-        self.fresh = False
-
     # --- alignment -------------------------------------------------------------------------------
 
     def newest(self) -> int:

@@ -40,6 +40,7 @@ __all__ = [
     "Message",
     "Moment",
     "NewTopic",
+    "Offset",
     "OffsetSpec",
     "Partition",
     "Producer",
@@ -54,6 +55,7 @@ __all__ = [
 ]
 
 Partition = tuple[str, int]  # topic and partition number
+Offset = tuple[str, int, int, str]  # topic, partition, offset, metadata
 Client = Mapping[str, Value]  # the user's client settings
 Moment = Literal["earliest", "latest"] | int  # microseconds
 T = TypeVar("T")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from consumer.kafka_settings import Value
@@ -19,7 +20,7 @@ COMMON: Final[Table] = {
     "reconnect.backoff.max.ms": 2_000,
 }
 READ: Final[Table] = {
-    "session.timeout.ms": 15_000,
+    "session.timeout.ms": 10_000,
     "heartbeat.interval.ms": 3_000,
     "max.poll.interval.ms": 120_000,
     "check.crcs": True,
@@ -47,8 +48,45 @@ READ_ALWAYS: Final[Table] = {
 GROUP_ALWAYS: Final[Table] = READ_ALWAYS | {
     "partition.assignment.strategy": "cooperative-sticky",
 }
+# Kafka 4's group protocol: the broker decides these.
+_BROKERS: Final = {
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "partition.assignment.strategy",
+}
 WRITE_ALWAYS: Final[Table] = {
     "enable.idempotence": True,
     "acks": "all",
     "delivery.report.only.error": True,
 }
+
+
+def read(client: Mapping[str, Value]) -> Table:
+    """Our defaults for reading with the user's client settings."""
+    return _fit(READ, client)
+
+
+def group_always(client: Mapping[str, Value]) -> Table:
+    """What the user may not change for a member of a group."""
+    return _fit(GROUP_ALWAYS, client)
+
+
+def transaction(client: Mapping[str, Value], name: str) -> Table:
+    """What a transactional producer of that name adds.
+
+    A transaction must end before the session of its member does: else the next owner of the
+    partitions waits for it.
+    """
+    longest = min(
+        8_000, int(client.get("session.timeout.ms", READ["session.timeout.ms"])) * 8 // 10
+    )
+    mine: Table = {"transactional.id": name}
+    return (
+        mine if "transaction.timeout.ms" in client else mine | {"transaction.timeout.ms": longest}
+    )
+
+
+def _fit(table: Table, client: Mapping[str, Value]) -> Table:
+    if client.get("group.protocol", "classic") == "classic":
+        return table
+    return {name: value for name, value in table.items() if name not in _BROKERS}

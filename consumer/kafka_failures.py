@@ -9,10 +9,19 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 from consumer.kafka_errors import KafkaProblem
 from consumer.kafka_settings import HIDDEN, Value, is_secret
 
-Kind = Literal["retriable", "lost", "denied", "refused", "fatal"]
+Kind = Literal["retriable", "lost", "abort", "denied", "refused", "fatal"]
 OnError = Callable[[str, str], None]
 
-_FATAL: Final = {"_FATAL", "_FENCED", "_STATE", "_CONFLICT"}
+# The client calls _CONFLICT retriable: after a fatal error in a commit it would be so for ever.
+_FATAL: Final = {
+    "_FATAL",
+    "_FENCED",
+    "_STATE",
+    "_CONFLICT",
+    "PRODUCER_FENCED",
+    "INVALID_PRODUCER_EPOCH",
+    "INVALID_PRODUCER_ID_MAPPING",
+}
 _LOST: Final = {
     "ILLEGAL_GENERATION",
     "UNKNOWN_MEMBER_ID",
@@ -49,7 +58,8 @@ class KafkaFailure(KafkaProblem):
 
     Attributes:
         kind: ``retriable``: the same call may work later (a commit: after the next ``consume``);
-            ``lost``: this member does not own the partitions any more; ``denied``: no permission,
+            ``lost``: this member does not own the partitions any more; ``abort``: the transaction
+            cannot be committed, all that it was for can be done again; ``denied``: no permission,
             or the broker did not accept who asks; ``refused``: the same call never works;
             ``fatal``: the client is of no use any more.
         code: The client's name of the error, such as ``ILLEGAL_GENERATION``.
@@ -90,6 +100,9 @@ class ClientError(Protocol):
     def retriable(self) -> bool:
         """Whether the same call may work later."""
 
+    def txn_requires_abort(self) -> bool:
+        """Whether it leaves nothing but to abort the transaction."""
+
 
 def kind_of(error: ClientError) -> Kind:
     """What a caller can do about an error."""
@@ -100,6 +113,8 @@ def kind_of(error: ClientError) -> Kind:
         return "fatal"
     if name in _LOST:
         return "lost"
+    if error.txn_requires_abort():
+        return "abort"
     return "retriable" if error.retriable() or name in _AGAIN else "refused"
 
 

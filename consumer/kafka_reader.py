@@ -7,15 +7,19 @@ ever.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any, NamedTuple
 
 from consumer import kafka_defaults as defaults
+from consumer.batch import RawBatch
 from consumer.kafka_batches import Item, to_items
 from consumer.kafka_client import (
     Client,
     Consumer,
+    KafkaError,
+    Offset,
     Partition,
     TopicPartition,
     ask,
@@ -23,16 +27,31 @@ from consumer.kafka_client import (
     start,
     topic_counts,
 )
-from consumer.kafka_failures import Ear, OnError
+from consumer.kafka_failures import Ear, KafkaFailure, OnError
+
+Told = Callable[[KafkaFailure | None], None]
+OnCommit = Callable[[KafkaError | None, list[TopicPartition]], None]
+
+
+class _Asked(NamedTuple):
+    """A commit whose answer has not come."""
+
+    offsets: set[tuple[str, int, int]]
+    told: Told
 
 
 class _Source:
     """What a group's reader and a plain scan have in common."""
 
-    def __init__(self, ear: Ear, client: Client, always: Client, *, with_keys: bool) -> None:
+    def __init__(
+        self, ear: Ear, client: Client, always: Client, on_commit: OnCommit, *, with_keys: bool
+    ) -> None:
         self._ear, self._with_keys = ear, with_keys
         self._in_callback = False
-        self._consumer = start(ear, Consumer, defaults.COMMON, defaults.READ, client, always)
+        make: Callable[[dict[str, Any]], Consumer]
+        make = lambda conf: Consumer(conf | {"on_commit": on_commit})  # noqa: E731
+        ours = defaults.COMMON, defaults.read(client)
+        self._consumer = start(ear, make, *ours, client, always)
         self._closed = False
 
     def last_error(self) -> tuple[str, str] | None:
@@ -112,8 +131,12 @@ class Reader(_Source):
         on_lost: Callable[[list[Partition]], None],
         on_error: OnError,
     ) -> None:
-        always = {**defaults.GROUP_ALWAYS, "group.id": group}
-        super().__init__(Ear(client, on_error), client, always, with_keys=False)
+        always = {**defaults.group_always(client), "group.id": group}
+        ear = Ear(client, on_error)
+        super().__init__(ear, client, always, self._answered, with_keys=False)
+        self._asked: list[_Asked] = []
+        self._answers: list[tuple[Told, KafkaFailure | None]] = []
+        self._early: list[Item] = []  # read while a commit was waited for
         self._paused: set[Partition] = set()
         self._owned: set[Partition] = set()  # by the group's word
         self._read: set[Partition] = set()  # those of them that have got an offset to start at
@@ -151,6 +174,7 @@ class Reader(_Source):
             consumer.incremental_unassign([TopicPartition(*p) for p in gone & self._read])
             for known in (self._owned, self._read, self._paused):
                 known.difference_update(gone)
+            self._forget_early(gone)
 
     @contextmanager
     def _called_back(self) -> Iterator[None]:
@@ -186,6 +210,7 @@ class Reader(_Source):
         name, place = (topic, partition), TopicPartition(topic, partition, offset)
         if name not in self._owned:
             return
+        self._forget_early([name])
         # Begun anew: the client cannot seek in a partition that stopped at a missing offset.
         if name in self._read:
             ask(self._ear, "seek", self._consumer.incremental_unassign, [place])
@@ -193,28 +218,118 @@ class Reader(_Source):
         self._read.add(name)
         self._pause(self._paused & {name})
 
-    def commit(self, offsets: Iterable[tuple[str, int, int, str]]) -> None:
-        """Commit (topic, partition, offset, metadata) and wait for the answer.
+    # --- commits --------------------------------------------------------------------------------
+    #
+    # librdkafka does not come back from a synchronous commit that was on its way as its broker
+    # died. So all are asynchronous, and the answer is taken in ``consume``. One at a time: a commit
+    # that the client repeats later must not undo the next one.
 
+    def consume(self, max_records: int, timeout: float) -> list[Item]:  # noqa: D102 - as above
+        items, self._early = self._early, []
+        return items or self._read_on(max_records, timeout)
+
+    def position(self, topic: str, partition: int) -> int | None:  # noqa: D102 - as above
+        for item in self._early:  # read, but nobody has got it yet
+            if isinstance(item, RawBatch) and (item.topic, item.partition) == (topic, partition):
+                return int(item.offsets[0])
+        return super().position(topic, partition)
+
+    def _read_on(self, max_records: int, timeout: float) -> list[Item]:
+        items = super().consume(max_records, timeout)
+        answers, self._answers = self._answers, []
+        for told, failure in answers:
+            told(failure)
+        return items
+
+    def _answered(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        """Called inside ``consume``."""
+        offsets = {(p.topic, p.partition, p.offset) for p in places}
+        asked = next((one for one in self._asked if one.offsets == offsets), None)
+        asked = asked or (self._asked[0] if self._asked else None)
+        if asked is None:
+            return
+        self._asked.remove(asked)
+        failure = None
+        for place in places:
+            if place.error is not None:
+                failure = self._ear.failure(
+                    place.error, f"commit the offset of {place_name(place)}"
+                )
+        if failure is None and error is not None:
+            failure = self._ear.failure(error, "commit")
+        self._answers.append((asked.told, failure))
+
+    @property
+    def commit_waits(self) -> bool:
+        """Whether the answer to a commit has not come yet: the client holds it until a broker does.
+
+        Nothing else may be committed before, but for what is revoked.
+        """
+        return bool(self._asked) and not self._in_callback
+
+    def commit_soon(self, offsets: Iterable[Offset], told: Told) -> None:
+        """Commit (topic, partition, offset, metadata); a later ``consume`` tells how it went.
+
+        Args:
+            offsets: What to commit.
+            told: Told None, or what went wrong: ``lost`` if another member owns a partition by now;
+                after any other failure it is unknown whether the offsets are committed.
+        """
+        places = [TopicPartition(*offset) for offset in offsets]
+        if places:
+            ask(self._ear, "commit", self._consumer.commit, offsets=places, asynchronous=True)
+            self._asked.append(_Asked({(p.topic, p.partition, p.offset) for p in places}, told))
+
+    def commit(self, offsets: Iterable[Offset], within: float = 2.0) -> None:
+        """Commit and wait for the answer, after those of commits under way.
+
+        What is read meanwhile comes with the next ``consume``; the callbacks may run in here.
         Inside ``on_revoked`` it does not wait: the broker gets it before it hears that the
         partitions are free. If it is refused, the next owner reads again what this one has read.
 
         Raises:
-            KafkaFailure: ``lost`` if another member owns a partition by now. After any other one it
-                is unknown whether the offsets are committed.
+            KafkaFailure: As ``commit_soon`` tells it; ``_TIMED_OUT`` is ``retriable``, the answer
+                may come yet.
         """
-        places = [TopicPartition(*offset) for offset in offsets]
-        if not places:
-            return
         if self._in_callback:
-            ask(self._ear, "commit", self._consumer.commit, offsets=places)
+            self.commit_soon(offsets, lambda failure: None)
             return
-        # Without a broker the commit itself would wait for session.timeout.ms, deaf to signals.
-        ask(self._ear, "commit", self._consumer.list_topics, places[0].topic, timeout=1.0)
-        done = ask(self._ear, "commit", self._consumer.commit, offsets=places, asynchronous=False)
-        for place in done:
-            if place.error is not None:
-                raise self._ear.failure(place.error, f"commit the offset of {place_name(place)}")
+        end = time.monotonic() + within
+        self._wait(lambda: not self._asked, end)
+        answers: list[KafkaFailure | None] = []
+        places = list(offsets)
+        self.commit_soon(places, answers.append)
+        self._wait(lambda: answers or not places, end)
+        if answers and answers[0] is not None:
+            raise answers[0]
+
+    def member(self) -> bytes:
+        """Who this is in the group at this moment, for a transaction that commits offsets.
+
+        Raises:
+            KafkaFailure: ``lost``: nobody. The broker would take the offsets of a nobody.
+        """
+        told = bytes(self._consumer.consumer_group_metadata() or b"")
+        mark, generation = told[:7], int.from_bytes(told[7:11], "little", signed=True)
+        name = told[11:].split(b"\0")[1:2]
+        if mark != b"CGMDv2:":
+            raise KafkaFailure("refused", "_UNSUPPORTED_FEATURE", "membership in a new format")
+        if generation < 0 or not name or not name[0]:
+            raise KafkaFailure("lost", "UNKNOWN_MEMBER_ID", "this is no member of the group now")
+        return told
+
+    def _wait(self, come: Callable[[], object], end: float) -> None:
+        while not come():
+            if time.monotonic() > end:
+                code, text = self._ear.last or ("_TIMED_OUT", "no answer")
+                raise KafkaFailure("retriable", code, f"commit: no answer yet: {text}")
+            self._early += self._read_on(defaults.BATCH, 0.01)
+
+    def _forget_early(self, partitions: Container[Partition]) -> None:
+        """What was read of these is read again, from wherever they begin next."""
+        self._early = [
+            item for item in self._early if (item.topic, item.partition) not in partitions
+        ]
 
     def partition_counts(self, max_age: float = 10.0, timeout: float = 5.0) -> dict[str, int]:
         """Partitions of every topic, asked again after ``max_age``, but not inside a callback."""
@@ -238,6 +353,6 @@ class Scan(_Source):
     ) -> None:
         # The client asks for a group id; nothing is ever committed under it.
         always = {**defaults.READ_ALWAYS, "group.id": group or "streamgauge-scan"}
-        super().__init__(Ear(client), client, always, with_keys=True)
+        super().__init__(Ear(client), client, always, lambda *_: None, with_keys=True)
         places = [TopicPartition(*p, start) for p, start in starts.items()]
         ask(self._ear, "read topics", self._consumer.assign, places)

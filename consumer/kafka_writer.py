@@ -17,14 +17,21 @@ class Writer:
     Args:
         client: The user's client settings.
         on_error: Told code and text of every distinct connection error.
+        also: Settings that the user may not change, beside those of every producer.
+
+    Attributes:
+        producer: The client's own.
     """
 
-    def __init__(self, client: Client, on_error: OnError | None = None) -> None:
+    def __init__(
+        self, client: Client, on_error: OnError | None = None, also: Client | None = None
+    ) -> None:
         self._ear = Ear(client, on_error)
         self._failed: list[KafkaFailure] = []
-        tables = defaults.COMMON, defaults.WRITE, client, defaults.WRITE_ALWAYS
+        always = {**defaults.WRITE_ALWAYS, **(also or {})}
+        tables = defaults.COMMON, defaults.WRITE, client, always
         told = {"on_delivery": self._delivered}
-        self._producer: Producer = start(self._ear, lambda conf: Producer(conf | told), *tables)
+        self.producer: Producer = start(self._ear, lambda conf: Producer(conf | told), *tables)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
@@ -53,12 +60,12 @@ class Writer:
         end = time.monotonic() + timeout
         while True:
             try:
-                self._producer.produce(topic, value=value, key=key, **extra)
+                self.producer.produce(topic, value=value, key=key, **extra)
             except BufferError:
                 if time.monotonic() > end:
                     text = f"write to {topic}: the queue stayed full for {timeout:g} s"
                     raise KafkaFailure("retriable", "_QUEUE_FULL", text) from None
-                ask(self._ear, f"write to {topic}", self._producer.poll, 0.1)
+                ask(self._ear, f"write to {topic}", self.producer.poll, 0.1)
             except RAISED as error:
                 raise self._ear.failure(reason(error), f"write to {topic}") from None
             else:
@@ -71,19 +78,26 @@ class Writer:
             KafkaFailure: ``retriable``: some messages wait still, and the next ``flush`` goes on
                 waiting; any other kind: a message is lost for good, and no later ``flush`` says so.
         """
-        left = ask(self._ear, "write", self._producer.flush, timeout)
-        if self._failed:
-            first, count = self._failed[0], len(self._failed)
-            self._failed.clear()
-            more = f", and {count - 1} more messages" if count > 1 else ""
-            kind = "fatal" if first.kind == "retriable" else first.kind
-            raise KafkaFailure(kind, first.code, first.text + more)
+        left = ask(self._ear, "write", self.producer.flush, timeout)
+        failure = self.take_failure()
+        if failure is not None:
+            raise failure
         if left:
             code, text = self._ear.last or ("_TIMED_OUT", "no answer")
             text = f"{left} messages are not acknowledged after {timeout:g} s: {text}"
             raise KafkaFailure("retriable", code, text)
 
+    def take_failure(self) -> KafkaFailure | None:
+        """What happened to messages that are lost for good, told once."""
+        if not self._failed:
+            return None
+        first, count = self._failed[0], len(self._failed)
+        self._failed.clear()
+        more = f", and {count - 1} more messages" if count > 1 else ""
+        kind = "fatal" if first.kind == "retriable" else first.kind
+        return KafkaFailure(kind, first.code, first.text + more)
+
     def close(self) -> None:
         """Drop what is not acknowledged, without waiting; the last call."""
-        self._producer.purge()
-        del self._producer
+        self.producer.purge()
+        del self.producer

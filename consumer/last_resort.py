@@ -12,14 +12,15 @@ from . import logs
 
 
 @contextmanager
-def ends_process(doing: str, within: float) -> Iterator[None]:
-    """End this process with status 1 unless the block is left in time.
+def ends_process(doing: str, within: float, status: int = 1) -> Iterator[None]:
+    """End this process unless the block is left in time.
 
     Args:
         doing: What the block does, for the log.
         within: Seconds.
+        status: Exit status.
     """
-    clock = threading.Timer(within, _end, (doing, within))
+    clock = threading.Timer(within, _end, (doing, within, status))
     clock.daemon = True
     clock.start()
     try:
@@ -28,11 +29,11 @@ def ends_process(doing: str, within: float) -> Iterator[None]:
         clock.cancel()
 
 
-def _end(doing: str, within: float) -> None:
+def _end(doing: str, within: float, status: int) -> None:
     logs.event(
-        "giving up: the Kafka client does not come back; start the worker again",
-        logging.ERROR,
+        "ended without waiting any longer for the Kafka client",
+        logging.ERROR if status else logging.WARNING,
         doing=doing,
         waited=f"{within:g} s",
     )
-    os._exit(1)
+    os._exit(status)

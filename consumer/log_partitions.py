@@ -88,14 +88,16 @@ class LogPartition:
             self.position = offset + 1
         self.moved = True
 
+    def reached(self, position: int) -> None:
+        """The consumer stands here: offsets before may hold no record (transaction markers)."""
+        if position > self.position:
+            self.position = position
+            self.moved = True
+
     def take_events(self) -> list[Message]:
         """The events to publish, once."""
         taken, self._events = self._events, []
         return taken
-
-    def committed(self) -> None:
-        """What was folded so far is published and committed."""
-        self.moved = False
 
     def snapshot(self) -> list[tuple[bytes, bytes]]:
         """Messages for the state topic; only right after a commit."""

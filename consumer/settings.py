@@ -224,6 +224,7 @@ class Settings(BaseSettings):
         min_records_shown: Profiles of fewer records withhold everything but counts.
         rejects_include_bytes: Copy unreadable records into the rejects topic.
         bridges: Targets outside of Kafka that ``streamgauge bridge`` tells of alerts.
+        delivery: ``exactly_once``: results and commits in transactions.
         health: ``host:port`` of ``/healthz``, ``/readyz`` and ``/metrics``; None: nothing listens.
     """
 
@@ -256,7 +257,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     bridges: Bridges = {}
     rejects_include_bytes: bool = False
-    delivery: Literal["at_least_once"] = "at_least_once"
+    delivery: Literal["at_least_once", "exactly_once"] = "at_least_once"
     health: Listen = None
 
     @classmethod

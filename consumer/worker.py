@@ -6,7 +6,9 @@ The order, for everything that a checkpoint publishes:
 2. the watermarks that announce the profiles are produced and acknowledged;
 3. the offsets of input and log partitions are committed, with the borders in the metadata.
 
-A crash between any two repeats what was published with the same content, and loses nothing.
+A crash between any two repeats what was published with the same content, and loses nothing. With
+``delivery = "exactly_once"`` all three are one transaction. The answer to a commit is taken in the
+loop; what must be durable before it is acted upon waits for it.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from types import FrameType
 from . import logs
 from .arrivals import Arrivals
 from .commit_state import BorderSettingsChanged, CommitStateError, IdleDecision
+from .delivery import delivery
 from .endpoint import Endpoint
 from .failpoints import reach
-from .inputs import InputPartition, Produced
-from .kafka import Admin, Partition, Reader, Writer
+from .inputs import InputPartition
+from .kafka import Admin, Offset, Partition, Reader
 from .kafka_batches import Item
 from .kafka_defaults import BATCH
 from .kafka_errors import explain
@@ -34,14 +37,17 @@ from .last_resort import ends_process
 from .log import FORMAT_VERSION, SettingsRecord, encode, settings_digest
 from .log_partitions import LogPartition
 from .meters import Meters
+from .patience import Patience
+from .publishing import Publisher
 from .settings import Settings
 
 TURN = 0.1  # seconds to wait for them
 CHECKPOINT_EVERY = 0.2  # seconds
 SNAPSHOT_EVERY = 60.0
 STOP_WITHIN = 8.0  # seconds a last checkpoint may take after SIGTERM
-COMMIT_WITHIN = 30.0  # seconds; a coordinator that moves takes less
-BACK_OFF = 1.0
+LEAVE_WITHIN = 1.5  # seconds after that for the group to hear of it
+BACK_OFF = 1.0  # seconds, doubled until something can be committed again
+LONGEST_BACK_OFF = 8.0
 ASK_WITHIN = 5.0  # seconds for the answer to a question
 SAME_AGAIN = 30.0  # seconds until the same trouble is told once more
 
@@ -60,14 +66,13 @@ class Worker:
         self._drain = drain
         self._name = uuid.uuid4().hex[:12]
         self._stop = False
-        self._stop_by = float("inf")
+        self._patience = Patience(self._alive)
         self._leaving = False
         self._told: dict[str, float] = {}
         self._inputs: dict[Partition, InputPartition] = {}
         self._logs: dict[int, LogPartition] = {}
         self._checkpointed = 0.0
         self._admin = Admin(settings.kafka, ASK_WITHIN)
-        self._writer = Writer(settings.kafka, self._heard)
         self._meters = meters
         self._endpoint = endpoint
         wanted = [topic for one in settings.inputs for topic in one.topics]
@@ -81,6 +86,12 @@ class Worker:
             self._heard,
         )
         self._arrivals = Arrivals(settings, self._reader, self._admin)
+        self._delivery = delivery(settings, self._name, self._reader, self._patience, self._heard)
+        self._publisher = Publisher(
+            settings, self._name, self._reader, self._arrivals, self._delivery, meters
+        )
+        self._back_off = BACK_OFF
+        self._status = 1  # if this process has to end in the middle of something
 
     def run(self) -> int:
         """Go round until told to stop; the exit status.
@@ -100,9 +111,10 @@ class Worker:
             raise Stopped(str(error)) from error
         finally:
             self._leaving = True
-            with suppress(KafkaFailure):
+            within = min(STOP_WITHIN, max(0.0, self._patience.left)) + LEAVE_WITHIN
+            with suppress(KafkaFailure), ends_process("leave the group", within, self._status):
                 self._reader.close()
-            self._writer.close()
+            self._delivery.close()
         logs.event("stopped")
         return 0
 
@@ -111,6 +123,7 @@ class Worker:
         done, begun = False, time.monotonic()
         try:
             items = self._read()
+            self._answered()
             now = time.monotonic()
             for item in items:
                 if isinstance(item, PartitionError):
@@ -124,7 +137,7 @@ class Worker:
             self._settle_arrivals()
             self._look_for_silence(now)
             if now - self._checkpointed >= CHECKPOINT_EVERY:
-                self._checkpoint(STOP_WITHIN)
+                self._checkpoint()
                 self._align()
             done = self._drain and self._drained()
         except KafkaFailure as failure:
@@ -138,6 +151,9 @@ class Worker:
         ready = bool(self._inputs or self._logs) and not self._arrivals.waiting()
         ends = ((part, self._reader.end(place)) for place, part in self._inputs.items())
         self._meters.look(ends, self._logs.values(), ready)
+        self._alive()
+
+    def _alive(self) -> None:
         if self._endpoint:
             self._endpoint.turn()
 
@@ -151,111 +167,66 @@ class Worker:
 
     # --- what a checkpoint does -----------------------------------------------------------------
 
-    def _checkpoint(self, timeout: float) -> None:
+    def _checkpoint(self) -> None:
         """Publish everything that is ready, then commit it."""
         begun = time.monotonic()
-        self._publish(list(self._inputs.values()), list(self._logs.values()), timeout)
+        waited = self._delivery.busy
+        for log in self._logs.values():
+            log.reached(self._reader.position(*self._place(log)) or 0)
+        self._publisher.publish(self._inputs.values(), self._logs.values())
         now = time.monotonic()
         self._meters.checkpoints.add(now - begun)
         self._checkpointed = now
-        for log in self._logs.values():
-            if now - log.snapshot_at >= SNAPSHOT_EVERY:
-                self._snapshot(log, timeout)
+        if not waited:
+            every = SNAPSHOT_EVERY
+            self._snapshots([g for g in self._logs.values() if now - g.snapshot_at >= every])
 
-    def _publish(
-        self, inputs: list[InputPartition], folded: list[LogPartition], timeout: float
-    ) -> None:
-        names = self._settings
-        announcements: list[Produced] = []
-        anything = False
-        for part in inputs:
-            for reject in part.take_rejects():
-                anything = True
-                self._writer.produce(names.rejects_topic, None, *reject)
-            produced = part.take_records(
-                self._name, self._arrivals.partitions(part.topic), self._log_partitions()
-            )
-            for number, key, record in produced.profiles:
-                self._writer.produce(names.profiles_topic, number, key, encode(record))
-            announcements += produced.watermarks
-            self._meters.closed(produced)
-        for log in folded:
-            for key, value, headers in log.take_events():
-                anything = True
-                self._meters.told(value)
-                self._writer.produce(names.alerts_topic, None, key, value, headers)
-        self._flush(timeout)
-        if anything or announcements:
-            reach("after_profiles")
-        for number, key, record in announcements:
-            self._writer.produce(names.profiles_topic, number, key, encode(record))
-        self._flush(timeout)
-        if announcements:
-            reach("before_commit")
-        self._commit(inputs, folded)
+    def _snapshots(self, due: list[LogPartition]) -> None:
+        """Keep what these folds know, once all that it follows from is committed."""
+        if due and self._committed([]):
+            self._publisher.snapshots(due, self._logs)
 
-    def _commit(self, inputs: list[InputPartition], folded: list[LogPartition]) -> None:
-        topic = self._settings.profiles_topic
-        offsets = [(part.topic, part.partition, *part.to_commit()) for part in inputs if part.moved]
-        offsets += [(topic, log.partition, log.position, "") for log in folded if log.moved]
-        if not self._committed(offsets):
-            return
-        for part in inputs:
-            part.committed()
-        for log in folded:
-            log.committed()
-        if offsets:
-            reach("after_commit")
-
-    def _committed(self, offsets: list[tuple[str, int, int, str]]) -> bool:
-        """Commit; False: not now. What was published stays, the next checkpoint commits it."""
+    def _committed(self, offsets: list[Offset]) -> bool:
+        """Commit and wait for the answer; False: it is to come, or it is no."""
         try:
-            # librdkafka does not come back from a commit that was on its way as its broker died,
-            # not even once the broker runs again: only a new process helps.
-            with ends_process("commit", COMMIT_WITHIN):
-                self._reader.commit(offsets)
+            self._publisher.commit_now(offsets)
         except KafkaFailure as failure:
-            if failure.kind not in {"retriable", "lost"}:
-                raise
-            self._tell("the commit waits", failure.text)
+            self._waits(failure)
             return False
         return True
 
-    def _flush(self, timeout: float) -> None:
-        """Wait for the broker; as long as it takes while running, ``timeout`` once stopping."""
-        deadline = time.monotonic() + timeout
-        told = False
-        while True:
-            try:
-                self._writer.flush(1.0)
-            except KafkaFailure as failure:
-                expired = time.monotonic() > min(deadline, self._stop_by)
-                if failure.kind != "retriable" or (self._stop and expired):
-                    raise
-                if expired and not told:
-                    told = True
-                    logs.event("waiting for the broker", logging.WARNING, cause=failure.text)
-                if self._endpoint:
-                    self._endpoint.turn()
-            else:
-                if told:
-                    logs.event("the broker answers again")
-                return
+    def _answered(self) -> None:
+        """See how the commits before went."""
+        try:
+            stuck = self._publisher.answered()
+        except KafkaFailure as failure:
+            self._waits(failure)
+            return
+        if stuck:
+            raise Stopped("the Kafka client does not answer a commit; start the worker again")
+        if not self._delivery.busy:
+            self._back_off = BACK_OFF
 
-    def _snapshot(self, log: LogPartition, timeout: float) -> None:
-        for key, value in log.snapshot():
-            self._writer.produce(self._settings.state_topic, log.partition, key, value)
-        self._flush(timeout)
-        reach("after_snapshot")
+    def _waits(self, failure: KafkaFailure) -> None:
+        """Go on without a commit, where the next one can do its work."""
+        if failure.kind not in {"retriable", "lost"} or self._settings.delivery != "at_least_once":
+            raise failure
+        self._tell("the commit waits", failure.text)
 
     def _last_checkpoint(self) -> None:
         logs.event("stopping")
         self._stop = True
-        self._stop_by = min(self._stop_by, time.monotonic() + STOP_WITHIN)
+        self._patience.stop_by = min(self._patience.stop_by, time.monotonic() + STOP_WITHIN)
+        reach("before_last_commit")
         try:
-            self._checkpoint(STOP_WITHIN)
-            for log in self._logs.values():
-                self._snapshot(log, STOP_WITHIN)
+            self._committed([])  # what is under way
+            self._publisher.publish(self._inputs.values(), self._logs.values())
+            if not self._committed([]):
+                logs.event("stopping without a last commit", logging.WARNING)
+                return
+            self._snapshots(list(self._logs.values()))
+            self._status = 0
+            reach("after_last_commit")
         except KafkaFailure as failure:
             logs.event("stopping without a last commit", logging.WARNING, cause=failure.text)
 
@@ -263,17 +234,21 @@ class Worker:
 
     def _assigned(self, partitions: list[Partition]) -> dict[Partition, int]:
         """Called inside ``consume``: hold them until the loop has found out where to begin."""
+        reach("on_assigned")
         self._meters.rebalances += 1
         self._reader.pause(partitions)
         self._arrivals.expect(partitions)
         return {}
 
     def _settle_arrivals(self) -> None:
+        if self._arrivals.waiting():
+            reach("before_restore")
         for arrived in self._arrivals.settle():
             if isinstance(arrived, LogPartition):
                 self._logs[arrived.partition] = arrived
             else:
                 self._inputs[arrived.topic, arrived.partition] = arrived
+            reach("after_restore")
 
     def _revoked(self, partitions: list[Partition]) -> None:
         """Publish and commit what these have, then let them go."""
@@ -283,15 +258,18 @@ class Worker:
         inputs = [self._inputs[p] for p in partitions if p in self._inputs]
         folded = [log for log in self._logs.values() if self._place(log) in partitions]
         try:
-            self._publish(inputs, folded, STOP_WITHIN)
-            for log in folded:
-                self._snapshot(log, STOP_WITHIN)
+            reach("on_revoked")
+            self._publisher.publish(inputs, folded)
+            self._snapshots(folded)
+            reach("after_revoked")
         except KafkaFailure as failure:
+            self._delivery.recover(failure)
             logs.event("partitions left without a commit", logging.WARNING, cause=failure.text)
         self._lost(partitions)
 
     def _lost(self, partitions: list[Partition]) -> None:
         """Forget them: whoever has them now goes on from the last commit."""
+        reach("on_lost")
         self._arrivals.forget(partitions)
         for place in partitions:
             self._inputs.pop(place, None)
@@ -324,8 +302,12 @@ class Worker:
 
     def _decided(self, part: InputPartition, decision: IdleDecision) -> bool:
         """Commit an idle decision and act on it; False: the commit waits, it is proposed again."""
-        self._checkpoint(STOP_WITHIN)  # the commit must not cover what is not published yet
-        if not self._committed([(part.topic, part.partition, *part.commit_with(decision))]):
+        self._checkpoint()  # the commit must not cover what is not published yet
+        place = part.topic, part.partition
+        reach("before_idle_decision")
+        if not self._committed([(*place, *part.commit_with(decision))]):
+            return False
+        if self._inputs.get(place) is not part:  # it left while the answer was waited for
             return False
         reach("after_idle_decision")
         part.act(decision)
@@ -370,12 +352,12 @@ class Worker:
             raise Stopped(_because("Kafka", failure.code, failure.text))
         self._meters.restarts += 1
         logs.event("starting again from the last commit", logging.WARNING, cause=failure.text)
-        if failure.kind == "fatal":
-            with suppress(KafkaFailure):
-                self._writer.close()
-            self._writer = Writer(self._settings.kafka, self._heard)
+        self._delivery.recover(failure)
         self._restart([*self._inputs, *((self._settings.profiles_topic, p) for p in self._logs)])
-        time.sleep(BACK_OFF)
+        again = time.monotonic() + self._back_off
+        self._back_off = min(2 * self._back_off, LONGEST_BACK_OFF)
+        while not self._stop and time.monotonic() < again:
+            time.sleep(TURN)
 
     def _restart(self, partitions: list[Partition]) -> None:
         for place in partitions:
@@ -392,10 +374,12 @@ class Worker:
         """The detection settings of this process, at one place in every partition of the log."""
         settings = self._settings.detection()
         digest = settings_digest(settings)
+        self._delivery.begin()
         record = encode(SettingsRecord(FORMAT_VERSION, self._name, digest, settings))
         for number in range(self._log_partitions()):
-            self._writer.produce(self._settings.profiles_topic, number, b"settings", record)
-        self._flush(STOP_WITHIN)
+            self._delivery.produce(self._settings.profiles_topic, number, b"settings", record)
+        self._delivery.flush()
+        self._delivery.commit_now([])
 
     def _log_partitions(self) -> int:
         return self._arrivals.log_partitions()
@@ -420,7 +404,7 @@ class Worker:
                     return False
         if unread:
             return False
-        self._checkpoint(STOP_WITHIN)
+        self._checkpoint()
         # Only now: members that drain together would wait for each other's open windows for ever.
         if not self._others_drained():
             return False
@@ -464,7 +448,7 @@ class Worker:
         if self._stop:
             os._exit(128 + number)
         self._stop = True
-        self._stop_by = time.monotonic() + STOP_WITHIN
+        self._patience.stop_by = time.monotonic() + STOP_WITHIN
 
 
 def _names(partitions: list[Partition]) -> str:

@@ -382,7 +382,7 @@ def test_a_killed_broker_comes_back(kafka_cluster: Kafka, topic_name: str, app_n
     kafka_cluster.restart(1)
     writer.flush(30)
     member.until(lambda: b"while away" in member.values(), "reading goes on", 30)
-    member.reader.commit([(topic_name, 0, 101, "")])
+    member.reader.commit([(topic_name, 0, 101, "")], 20.0)
     assert member.reader.committed([(topic_name, 0)]) == {(topic_name, 0): (101, "")}
     member.reader.close()
     writer.close()

@@ -27,7 +27,7 @@ def test_a_block_that_is_not_left_ends_the_process_and_says_so() -> None:
     assert ended.returncode == 1
     said = orjson.loads(ended.stderr)
     assert (said["level"], said["doing"], said["waited"]) == ("ERROR", "commit", "0.1 s")
-    assert "start the worker again" in said["message"]
+    assert said["message"] == "ended without waiting any longer for the Kafka client"
 
 
 def test_a_block_that_is_left_in_time_ends_nothing() -> None:
