@@ -84,13 +84,13 @@ def main() -> None:
 
 _TOPICS: Final = {
     "profiles": (
-        "Mergeable statistics of each window, watermarks and detection settings: the ordered log "
-        f"from which alerts follow. {_INTERNAL}"
+        "Mergeable statistics of each window, watermarks, detection settings and given baselines: "
+        f"the ordered log from which alerts follow. {_INTERNAL}"
     ),
     "alerts": f"Alert events as CloudEvents 1.0 in Kafka's binary mode. {_PUBLIC}",
     "state": (
         "Compacted snapshots of the detect stage, which save time and can be rebuilt from the "
-        f"profiles. {_INTERNAL}"
+        f"profiles, and the given baselines by id. {_INTERNAL}"
     ),
     "rejects": "One message for each record that could not be read, with the reason.",
 }
@@ -118,7 +118,7 @@ def _of_topic(name: str) -> Iterable[str]:
     return {
         "alerts": [event_type(struct) for struct in EVENT_TYPES],
         "profiles": [_tag(struct) for struct in _LOG],
-        "state": ["manifest", "chunk"],
+        "state": ["manifest", "chunk", _tag(log.BaselineRecord)],
         "rejects": ["reject"],
     }[name]
 
@@ -162,7 +162,8 @@ def _alert(struct: type[Event]) -> dict[str, Any]:
 
 
 def _log_messages() -> dict[str, Any]:
-    keys = {"profile": "Topic and model, with a zero byte between.", "watermark": "None."}
+    both = "Topic and model, with a zero byte between."
+    keys = {"profile": both, "baseline": f"{both} In the state topic: partition, id and part."}
     return {
         _tag(struct): {
             "name": _tag(struct),

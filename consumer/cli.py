@@ -157,6 +157,12 @@ def replay(
     baseline_until: Annotated[
         str | None, typer.Option(metavar="TIME", help="End of the baseline's learning.")
     ] = None,
+    baseline: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Compare with it from the beginning, as if it had been published."
+        ),
+    ] = None,
     log: Annotated[
         bool, typer.Option("--log", help="INPUT is the profiles log itself, folded again.")
     ] = False,
@@ -169,9 +175,20 @@ def replay(
             config, set_, bootstrap, need_kafka=need_kafka, need_inputs=not log
         )
         until = None if baseline_until is None else moment("--baseline-until", baseline_until)
+        if log and baseline:
+            fail("--baseline: a log has its own, where they were published; leave out --log")
         replay = import_module("consumer.replay")
+        read = import_module("consumer.baselines").read_file
         try:
-            status = replay.run(settings, inputs, out, baseline_until=until, log=log, quiet=quiet)
+            status = replay.run(
+                settings,
+                inputs,
+                out,
+                baseline_until=until,
+                baselines=[read(path) for path in baseline or ()],
+                log=log,
+                quiet=quiet,
+            )
         except replay.ReplayError as error:
             fail(str(error))
         end(status)

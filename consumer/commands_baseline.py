@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,11 +96,38 @@ def diff(
         typer.echo("\n".join(lines))
 
 
+@baseline_app.command("publish")
+def publish(
+    file: Annotated[Path, typer.Argument(help="As `baseline build` has written it.")],
+    config: Config = None,
+    set_: Set = None,
+    bootstrap: Bootstrap = None,
+    model: Annotated[
+        str | None, typer.Option(help="For another model than it was built for.")
+    ] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="Of this input topic alone.", show_default=False)
+    ] = None,
+) -> None:
+    """Have the running workers compare with a baseline, from the next window on."""
+    with _told():
+        from consumer import baselines  # noqa: PLC0415
+
+        settings = load_settings(config, set_, bootstrap)
+        found = baselines.read_file(file)
+        if model is not None:
+            found = replace(found, model=model)
+        for each in baselines.publish(settings, found, topic):
+            typer.echo(f"published: baseline {found.id} for model {found.model} of topic {each}")
+
+
 def _baseline(
     name: str, config: Path | None, set_: list[str] | None, bootstrap: str | None
 ) -> GivenBaseline:
     from consumer import baselines  # noqa: PLC0415
 
+    if baselines.is_id(name):
+        return baselines.kept(load_settings(config, set_, bootstrap, need_inputs=False), name)
     return baselines.read_file(name)
 
 

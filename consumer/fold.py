@@ -14,8 +14,10 @@ from alerts.events import Event, owned
 from consumer import snapshots
 from consumer.completeness import Completeness, Held
 from consumer.evidence import Evidence
+from consumer.given_baselines import ArrivingBaselines, kept_messages
 from consumer.judges import Judges, ModelJudge, Standing, TopicJudge
 from consumer.log import (
+    BaselineRecord,
     LogRecord,
     ProfileRecord,
     SettingsRecord,
@@ -53,6 +55,24 @@ class TopicProgress(NamedTuple):
     waiting: int
     oldest: int | None
     models: int
+
+
+class Given(NamedTuple):
+    """A given baseline that came through the log.
+
+    Attributes:
+        id: Its id.
+        topic: Input topic.
+        model: Model.
+        since: End of the last window folded before it took effect; None: none was.
+        why: Empty: it took effect; else why it cannot be read.
+    """
+
+    id: str
+    topic: str
+    model: str
+    since: int | None
+    why: str
 
 
 class _Model:
@@ -106,6 +126,9 @@ class Fold:
         self._borders = LogBorders()
         self._topics: dict[str, _Topic] = {}
         self._generation = 0
+        self._arriving = ArrivingBaselines()
+        self._given: list[Given] = []
+        self._kept: list[tuple[bytes, bytes]] = []  # of baselines, for the state topic
 
     def apply(self, offset: int, record: LogRecord) -> list[Event]:
         """Fold one record of the log.
@@ -125,6 +148,9 @@ class Fold:
             return []
         if isinstance(record, SettingsRecord):
             self._settle(record)
+            return []
+        if isinstance(record, BaselineRecord):
+            self._give(record)
             return []
         return self._owned(self._close(record))
 
@@ -176,6 +202,7 @@ class Fold:
         if offset < self.next_offset:
             raise ValueError(f"a snapshot at {offset}, but {self.next_offset - 1} has been applied")
         self._generation += 1
+        kept, self._kept = self._kept, []
         state = FoldState(
             v=snapshots.FORMAT_VERSION,
             app=self.app,
@@ -185,8 +212,9 @@ class Fold:
             digest=self._digest,
             borders=self._borders.state(),
             topics={name: _topic_part(topic) for name, topic in self._topics.items()},
+            arriving=self._arriving.waiting(),
         )
-        return snapshots.to_messages(state, offset, self._generation)
+        return kept + snapshots.to_messages(state, offset, self._generation)
 
     @classmethod
     def restore(
@@ -225,6 +253,7 @@ class Fold:
         fold._digest = state.digest
         fold._generation = generation
         fold._borders = LogBorders.restore(state.borders)
+        fold._arriving = ArrivingBaselines(state.arriving)
         try:
             for name, part in state.topics.items():
                 fold._topics[name] = fold._restored(name, part)
@@ -261,11 +290,39 @@ class Fold:
             return events
         return [owned(event, self.settings.ownership(event.model)) for event in events]
 
-    def _close(self, record: WatermarkRecord) -> list[Event]:
-        name = record.topic
+    def take_given(self) -> list[Given]:
+        """The baselines that came since the last call."""
+        taken, self._given = self._given, []
+        return taken
+
+    def _give(self, record: BaselineRecord) -> None:
+        """A baseline, once all its parts are there, holds from the next window on."""
+        arrived = self._arriving.add(record)
+        if arrived is None:
+            return
+        topic = self._topic(record.topic)
+        since = topic.windows.state.folded
+        if arrived.baseline is not None:
+            self._model(record.topic, topic, record.model).judge.give(arrived.baseline)
+            self._kept += kept_messages(arrived.records, self.partition, since)
+        self._given.append(Given(record.id, record.topic, record.model, since, arrived.why))
+
+    def _topic(self, name: str) -> _Topic:
         topic = self._topics.get(name)
         if topic is None:
             topic = self._topics[name] = _Topic(self._judges.topic(name), Completeness())
+        return topic
+
+    def _model(self, name: str, topic: _Topic, model_name: str) -> _Model:
+        model = topic.models.get(model_name)
+        if model is None:
+            judge = self._judges.model(name, model_name, self.settings)
+            model = topic.models[model_name] = _Model(judge, None, Evidence())
+        return model
+
+    def _close(self, record: WatermarkRecord) -> list[Event]:
+        name = record.topic
+        topic = self._topic(name)
         step = self._borders.close(record)
         events: list[Event] = []
         speaks = log_partition(name, "", self.partitions) == self.partition
@@ -301,10 +358,7 @@ class Fold:
                 stop += 1
             mine = held[at:stop]
             at = stop
-            model = topic.models.get(model_name)
-            if model is None:
-                judge = self._judges.model(name, model_name, self.settings)
-                model = topic.models[model_name] = _Model(judge, None, Evidence())
+            model = self._model(name, topic, model_name)
             read = self._judges.read(mine)
             for each in read.unread:
                 events += topic.judge.loss(_unread(name, end, window, each))

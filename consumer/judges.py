@@ -10,6 +10,7 @@ from consumer.completeness import Held
 from consumer.evidence import OffsetRange
 from consumer.log_borders import Loss
 from sketches.detection import DetectionSettings
+from sketches.given import GivenBaseline
 from sketches.profile import Profile
 
 Ranges = Callable[[int, int], tuple[OffsetRange, ...]]
@@ -95,6 +96,10 @@ class ModelJudge(Protocol):
 
     def settle(self, settings: DetectionSettings) -> None:
         """Judge by other settings from here on."""
+        ...
+
+    def give(self, baseline: GivenBaseline) -> None:
+        """Compare with a given baseline from the next window on."""
         ...
 
     def standing(self) -> Standing:

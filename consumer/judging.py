@@ -15,6 +15,7 @@ from consumer.judges import Moved, Ranges, Read, Standing
 from consumer.log_borders import Loss
 from sketches import codec, profile
 from sketches.detection import DetectionSettings
+from sketches.given import GivenBaseline
 from sketches.monitor import ModelMonitor
 from sketches.profile import Profile
 
@@ -68,6 +69,10 @@ class MonitoredModel:
     def settle(self, settings: DetectionSettings) -> None:
         """As ``ModelJudge.settle``: what is known is kept, and judged by other settings."""
         self._monitor.apply_settings(settings)
+
+    def give(self, baseline: GivenBaseline) -> None:
+        """As ``ModelJudge.give``."""
+        self._monitor.give(baseline)
 
     def standing(self) -> Standing:
         """As ``ModelJudge.standing``."""

@@ -107,7 +107,38 @@ class SettingsRecord(msgspec.Struct, frozen=True, tag="settings", tag_field="typ
     settings: DetectionSettings
 
 
-LogRecord = ProfileRecord | WatermarkRecord | SettingsRecord
+class BaselineRecord(msgspec.Struct, frozen=True, tag="baseline", tag_field="type"):
+    """A baseline that an operator gave, or one of ``parts`` parts of its bytes.
+
+    It holds from the first window of the model that is not folded when the last part is read. The
+    same record, with ``since``, stays in the compacted state topic.
+
+    Attributes:
+        writer: Random id of the command that wrote it.
+        id: Of the baseline, a hash of its content.
+        topic: Input topic of the model.
+        model: Name of the model.
+        version: Of the model; empty: every version.
+        segment: Of its records; empty: those without one.
+        part: Number of the part, from 0.
+        payload: ``sketches.given``'s bytes, or a part of them.
+        since: End of the last window folded before; None: none was, or the record is in the log.
+    """
+
+    v: int
+    writer: str
+    id: str
+    topic: str
+    model: str
+    version: str
+    segment: str
+    part: int
+    parts: int
+    payload: bytes
+    since: int | None = None
+
+
+LogRecord = ProfileRecord | WatermarkRecord | SettingsRecord | BaselineRecord
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[LogRecord] = msgspec.msgpack.Decoder(LogRecord)

@@ -9,7 +9,7 @@ from alerts.events import to_message
 
 from . import logs
 from .batch import RawBatch
-from .fold import Fold, TopicProgress
+from .fold import Fold, Given, TopicProgress
 from .judges import Standing
 from .judging import MonitorJudges
 from .log import LogFormatError, decode
@@ -83,6 +83,8 @@ class LogPartition:
                     "a record of the log is skipped", logging.ERROR, offset=offset, why=error
                 )
                 events = []
+            for given in self._fold.take_given():
+                _tell(given)
             if offset >= self._published:
                 self._events += [to_message(event, self._app) for event in events]
             self.position = offset + 1
@@ -121,3 +123,13 @@ class LogPartition:
         """Input topic -> border of its slowest active partition, of all workers."""
         found = self.progress().items()
         return {topic: said.slowest for topic, said in found if said.slowest is not None}
+
+
+def _tell(given: Given) -> None:
+    topic, model, id = given.topic, given.model, given.id
+    if given.why:
+        text = "a given baseline cannot be used"
+        logs.event(text, logging.ERROR, topic=topic, model=model, baseline=id, why=given.why)
+    else:
+        text = "a given baseline holds"
+        logs.event(text, topic=topic, model=model, baseline=id, since=given.since)

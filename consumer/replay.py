@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from alerts.events import Opened, to_message
+from sketches.given import GivenBaseline
 
 from .decoders import decoder_for
 from .fold import Fold
+from .given_baselines import to_records
 from .inputs import InputPartition
 from .judging import MonitorJudges
 from .log import LogRecord, ProfileRecord, WatermarkRecord
@@ -67,6 +69,13 @@ class Replay:
         self._offset = 0
         self._windows: set[tuple[str, int]] = set()
         self.summary = Summary()
+
+    def give(self, baseline: GivenBaseline, topics: Iterable[str]) -> None:
+        """What ``baseline publish`` does, before anything else is read."""
+        for topic in topics:
+            for record in to_records(baseline, topic, "replay"):
+                self.fold(0, 1, self._offset, record)
+                self._offset += 1
 
     def fold(self, partition: int, partitions: int, offset: int, record: LogRecord) -> None:
         """Fold one record of the log and write the events that follow."""
@@ -137,10 +146,14 @@ def run(
     out: Path | None,
     *,
     baseline_until: datetime | None = None,
+    baselines: Sequence[GivenBaseline] = (),
     log: bool = False,
     quiet: bool = False,
 ) -> int:
-    """Replay ``inputs``, write the events to ``out`` (None or ``-``: standard output)."""
+    """Replay ``inputs``, write the events to ``out`` (None or ``-``: standard output).
+
+    ``baselines`` hold from the beginning, as if published before the first record.
+    """
     begun = time.monotonic()
     until = None if baseline_until is None else int(baseline_until.timestamp() * 1_000_000)
     to_stdout = out is None or str(out) == "-"
@@ -155,6 +168,8 @@ def run(
                     progress.advance(task)
             else:
                 sources = open_sources(settings, inputs)
+                for baseline in baselines:
+                    replay.give(baseline, sorted({source.topic for source in sources}))
                 tasks = {id(each): progress.add_task(each.name, total=1.0) for each in sources}
                 replay.run(
                     sources,

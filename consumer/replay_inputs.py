@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from .batch import NO_TIME, Batch, Decoder, RawBatch
-from .kafka import Admin
+from .kafka import Admin, Partition
 from .log import LogFormatError, LogRecord, decode
 from .scan import read_range
 from .settings import Settings
@@ -159,7 +159,7 @@ def open_sources(settings: Settings, inputs: list[str], topic: str | None = None
             name, first, last = _range(text)
             if settings.input_for(name) is None:
                 raise ReplayError(f"{text}: no input of the configuration reads {name}")
-            for partition, (start, stop) in _ends(settings, name, first, last).items():
+            for (_, partition), (start, stop) in ends_of(settings, name, first, last).items():
                 sources.append(TopicSource(settings, name, partition, start, stop))
         else:
             name = topic or _topic_of_files(settings)
@@ -196,9 +196,10 @@ def _moment(text: str, written: str) -> int | None:
     return int((moment if moment.tzinfo else moment.astimezone()).timestamp() * 1_000_000)
 
 
-def _ends(
-    settings: Settings, topic: str, first: int | None, last: int | None
-) -> dict[int, tuple[int, int]]:
+def ends_of(
+    settings: Settings, topic: str, first: int | None = None, last: int | None = None
+) -> dict[Partition, tuple[int, int]]:
+    """First offset and the one after the last of each partition of a topic, between two times."""
     admin = Admin(settings.kafka)
     count = admin.topics().get(topic)
     if count is None:
@@ -206,7 +207,7 @@ def _ends(
     places = [(topic, number) for number in range(count)]
     starts = admin.offsets(dict.fromkeys(places, "earliest" if first is None else first))
     stops = admin.offsets(dict.fromkeys(places, "latest" if last is None else last))
-    return {number: (starts[topic, number], stops[topic, number]) for _, number in places}
+    return {place: (starts[place], stops[place]) for place in places}
 
 
 def log_records(settings: Settings, inputs: list[str]) -> Iterator[tuple[int, int, int, LogRecord]]:
@@ -220,9 +221,9 @@ def log_records(settings: Settings, inputs: list[str]) -> Iterator[tuple[int, in
         if not text.startswith("topic:"):
             raise ReplayError(f"{text}: --log folds a topic, topic:NAME[@FROM..TO]")
         name, first, last = _range(text)
-        ends = _ends(settings, name, first, last)
-        for partition, (start, stop) in ends.items():
-            place = name, partition
+        ends = ends_of(settings, name, first, last)
+        for place, (start, stop) in ends.items():
+            partition = place[1]
             for raw in read_range(settings.kafka, place, start, stop, group=settings.group):
                 for offset, value in zip(raw.offsets.tolist(), raw.values, strict=True):
                     try:

@@ -15,6 +15,7 @@ import msgspec
 
 from consumer.completeness import TopicState
 from consumer.evidence import Evidence
+from consumer.log import BaselineRecord
 from consumer.log_borders import InputBorder
 from consumer.silence import Silence
 from sketches.detection import DetectionSettings
@@ -75,6 +76,7 @@ class FoldState(msgspec.Struct, frozen=True):
     digest: str
     borders: list[tuple[str, int, InputBorder]]
     topics: dict[str, TopicPart]
+    arriving: list[BaselineRecord] = []  # parts of given baselines
 
 
 class _Version(msgspec.Struct):

@@ -22,6 +22,7 @@ from . import codec, profile
 from .blocks import DAY, Block
 from .detection import DetectionSettings
 from .expectation import CANDIDATES, Expectation
+from .prior import Prior
 from .profile import Profile
 from .reference import Reference, grown, read, recentred, refreshed
 from .residuals import Noise, measure
@@ -101,9 +102,10 @@ class Learner:
     Args:
         start: Start of the stream's first window, microseconds.
         features: Its features are watched; else it is a model as a whole.
+        prior: What it starts from; its noise alone is to be learned.
     """
 
-    def __init__(self, start: int, features: bool) -> None:
+    def __init__(self, start: int, features: bool, prior: Prior | None = None) -> None:
         self.start = start
         self.end = start
         self.records = 0
@@ -117,7 +119,10 @@ class Learner:
         self._since = start  # of the first block measured
         self._tried = 0  # forecasts that have been tried out for long enough
         self._expectation: Expectation | None = None
-        if not features:
+        self.prior = prior
+        if prior is not None:
+            self._begin(Layout.of(prior.reference))
+        elif not features:
             self._begin(Layout.of_model())
 
     def _begin(self, layout: Layout) -> None:
@@ -163,6 +168,9 @@ class Learner:
             self._measure(values, block)
             return
         whole = block.profile()
+        if self.prior is not None:
+            self._measure(measure_features(self.prior.reference, whole)[0], block)
+            return
         if self._reference is not None:
             self._compare(whole, block)
         self._merged.append(whole)
@@ -240,6 +248,10 @@ class Learner:
         known = sum(self.end - self._since >= least for least in _KNOWN_AFTER)
         expectation.choice = np.minimum(expectation.choice, known)
         reference, scales, digest = None, self._scales, blake2b(digest_size=8)
+        if self.prior is not None:
+            self.prior.expected(expectation, scales.mean())
+            found = self._baseline(self.prior.id, self.prior.records, self.prior.reference)
+            return found, scales, expectation
         if self._reference is not None:
             whole = self._whole()
             reference = recentred(self._reference, whole)
@@ -251,9 +263,13 @@ class Learner:
         digest.update(f"{self.start} {self.end} {self.records}".encode())
         digest.update(scales.first.tobytes())
         digest.update(scales.second.tobytes())
-        found = Baseline(
-            id=digest.hexdigest(),
-            records=self.records,
+        found = self._baseline(digest.hexdigest(), self.records, reference)
+        return found, scales, expectation
+
+    def _baseline(self, id: str, records: int, reference: Reference | None) -> Baseline:
+        return Baseline(
+            id=id,
+            records=records,
             start=self.start,
             end=self.end,
             reference=reference,
@@ -262,7 +278,6 @@ class Learner:
             blocks=self._measured,
             block_length=(self.end - self.start) / max(self.blocks, 1),
         )
-        return found, scales, expectation
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain values."""
@@ -276,6 +291,7 @@ class Learner:
             "grown": self._grown,
             "merged": [codec.encode(each) for each in self._merged],
             "reference": self._reference.state() if self._reference is not None else None,
+            "prior": self.prior.state() if self.prior is not None else None,
             "since": self._since,
             "tried": self._tried,
             "scales": self._scales.state() if self._scales is not None else None,
@@ -285,7 +301,8 @@ class Learner:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Learner:
         """From ``state``."""
-        found = cls(state["start"], state["features"])
+        prior = Prior.restore(state["prior"]) if state["prior"] is not None else None
+        found = cls(state["start"], state["features"], prior)
         found.end, found.records, found.blocks = state["end"], state["records"], state["blocks"]
         found._measured, found._grown = state["measured"], state["grown"]
         found._merged = [codec.decode(parts) for parts in state["merged"]]

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from . import budget
 from .baseline import Baseline, Learner, pack_baseline, unpack_baseline
@@ -19,7 +21,9 @@ from .blocks import DAY, Block
 from .budget import Thresholds
 from .changed import Finding, Step
 from .detection import Change, DetectionSettings, Severity
+from .given import GivenBaseline
 from .moved import moved_most
+from .prior import Prior, Priors
 from .profile import Profile
 from .signals import (
     RULES,
@@ -34,7 +38,10 @@ from .watch import Watch
 
 VERSION: Final = 2
 Key = tuple[str, str, str, str]  # version, segment, feature, signal
-_Name = tuple[str, str] | None  # of a stream; None: the model as a whole
+# Of a stream: version, segment, and _GIVEN if it is compared with a given baseline; None: the model
+# as a whole.
+_Name = tuple[str, ...] | None
+_GIVEN: Final = "given"
 
 
 class StateError(ValueError):
@@ -90,10 +97,10 @@ class MonitorReport(msgspec.Struct, frozen=True):
 class _Stream:
     __slots__ = ("baseline", "block", "end", "gates", "learner", "telling", "watch")
 
-    def __init__(self, start: int, features: bool) -> None:
+    def __init__(self, start: int, features: bool, prior: Prior | None = None) -> None:
         self.block: Block | None = None
         self.end = start  # of the last block
-        self.learner: Learner | None = Learner(start, features)
+        self.learner: Learner | None = Learner(start, features, prior)
         self.baseline: Baseline | None = None
         self.watch: Watch | None = None
         self.telling: Telling | None = None
@@ -114,8 +121,24 @@ class ModelMonitor:
         self.model = model
         self._settings = settings
         self._streams: dict[_Name, _Stream] = {}
+        self._priors = Priors()
         self._active: tuple[Key, ...] = ()
         self._watched = 0
+
+    def give(self, baseline: GivenBaseline) -> None:
+        """Compare with a given baseline from the next window on.
+
+        Until the noise about it is known, what was watched before still is; after that, features
+        that the training set lacks. The same baseline again changes nothing.
+        """
+        if not self._priors.give(baseline):
+            return
+        for name, stream in self._streams.items():
+            if name is None or name[2:] != (_GIVEN,):
+                continue
+            prior = self._priors.of(*_parts(name))
+            if prior is not None and prior.id == baseline.id:
+                stream.learner = Learner(stream.end, True, prior)
 
     def fold(
         self, end: int, window: int, profiles: Mapping[tuple[str, str], Profile]
@@ -129,17 +152,20 @@ class ModelMonitor:
         """
         found = _Found()
         for name in sorted(profiles):
-            if profiles[name].records:
-                self._add(name, end, window, [profiles[name]], found)
+            if not profiles[name].records:
+                continue
+            self._add(name, end, window, [profiles[name]], found)
+            if self._priors.of(*name) is not None:
+                self._add((*name, _GIVEN), end, window, [profiles[name]], found)
         self._add(None, end, window, [profiles[name] for name in sorted(profiles)], found)
         if found.learned:
             self._retune()
         if found.stepped:
             self._active = self._keys()
         learning = tuple(
-            (*(name or ("", "")), stream.learner.progress(self._settings))
+            (*_parts(name), stream.learner.progress(self._settings))
             for name, stream in self._streams.items()
-            if stream.learner is not None and name is not None
+            if stream.learner is not None and stream.watch is None and name is not None
         )
         return MonitorReport(
             now=end,
@@ -155,17 +181,40 @@ class ModelMonitor:
     def apply_settings(self, settings: DetectionSettings) -> None:
         """Judge by other settings from here on; what has been learned stays."""
         self._settings = settings
-        for stream in self._streams.values():
+        for name, stream in self._streams.items():
             if stream.baseline is not None:
-                stream.gates = gates(stream.baseline.layout, settings, self.model)
+                stream.gates = self._gates(name, stream.baseline)
         self._retune()
+
+    def _gates(self, name: _Name, baseline: Baseline) -> Gates:
+        """What is worth telling; features that a given baseline has are compared with that."""
+        found = gates(baseline.layout, self._settings, self.model)
+        given = self._streams.get((*name, _GIVEN)) if name is not None else None
+        if given is None or given.baseline is None:
+            return found
+        covered = set(given.baseline.layout.features)
+        mine = np.array([feature not in covered for feature in baseline.layout.features])
+        return replace(found, tested=found.tested & mine)
+
+    def _hand_over(self, name: _Name) -> None:
+        """What a given baseline covers is not compared any more with what was learned."""
+        stream = self._streams.get(_parts(name))
+        if stream is None or stream.watch is None or stream.baseline is None:
+            return
+        stream.gates = self._gates(_parts(name), stream.baseline)
+        covered = np.flatnonzero(~stream.gates.tested).tolist()
+        stream.watch.forget(covered)
+        if stream.telling is not None:
+            stream.telling.sift(Step([], covered, []))
 
     def _add(
         self, name: _Name, end: int, window: int, profiles: list[Profile], found: _Found
     ) -> None:
         stream = self._streams.get(name)
         if stream is None:
-            stream = self._streams[name] = _Stream(end - window, name is not None)
+            given = name is not None and name[2:] == (_GIVEN,)
+            prior = self._priors.of(*_parts(name)) if given else None
+            stream = self._streams[name] = _Stream(end - window, name is not None, prior)
         block, until = stream.block, self._settings.learn_until
         if block is not None and (
             end - block.start > DAY or (until is not None and block.end <= until < end)
@@ -197,7 +246,9 @@ class ModelMonitor:
             stream.learner.add(block, values, self._settings)
             if stream.learner.is_over(block.end, self._settings):
                 self._learned(name, stream, stream.learner, found)
-            return
+                return
+            if stream.watch is None:
+                return
         baseline, watch, judged = stream.baseline, stream.watch, stream.gates
         if baseline is None or watch is None or judged is None:
             raise RuntimeError("a stream is neither learned nor watched")
@@ -215,7 +266,7 @@ class ModelMonitor:
 
     def _learned(self, name: _Name, stream: _Stream, learner: Learner, found: _Found) -> None:
         baseline, scales, expectation = learner.finish()
-        judged = gates(baseline.layout, self._settings, self.model)
+        judged = self._gates(name, baseline)
         stream.learner, stream.baseline, stream.gates = None, baseline, judged
         stream.telling = Telling(baseline.layout)
         stream.watch = Watch(
@@ -226,7 +277,10 @@ class ModelMonitor:
             self._thresholds(baseline),
             baseline.block_length,
         )
-        version, segment = name or ("", "")
+        if learner.prior is not None:
+            self._hand_over(name)
+            found.stepped = True
+        version, segment = _parts(name)
         found.learned.append(
             BaselineLearned(
                 baseline.id,
@@ -309,7 +363,13 @@ class ModelMonitor:
                     "telling": stream.telling.state() if stream.telling is not None else None,
                 }
             )
-        whole = {"v": VERSION, "topic": self.topic, "model": self.model, "streams": streams}
+        whole = {
+            "v": VERSION,
+            "topic": self.topic,
+            "model": self.model,
+            "streams": streams,
+            "priors": self._priors.state(),
+        }
         return msgspec.msgpack.encode(whole)
 
     @classmethod
@@ -332,9 +392,9 @@ class ModelMonitor:
                 )
             found = cls(settings, whole["topic"], whole["model"])
             for each in whole["streams"]:
-                held = each["name"]
-                name = (held[0], held[1]) if held is not None else None
+                name = tuple(each["name"]) if each["name"] is not None else None
                 found._streams[name] = _restored(each)
+            found._priors = Priors.restore(whole["priors"])
             found._finish_restore(whole["streams"])
         except StateError:
             raise
@@ -344,9 +404,9 @@ class ModelMonitor:
 
     def _finish_restore(self, states: list[dict[str, Any]]) -> None:
         """Gates first, since the thresholds of each stream follow from the tests of all."""
-        for stream in self._streams.values():
+        for name, stream in self._streams.items():
             if stream.baseline is not None:
-                stream.gates = gates(stream.baseline.layout, self._settings, self.model)
+                stream.gates = self._gates(name, stream.baseline)
         for stream, state in zip(self._streams.values(), states, strict=True):
             if stream.baseline is not None:
                 stream.watch = Watch.restore(state["watch"], self._thresholds(stream.baseline))
@@ -389,8 +449,13 @@ def _watched(stream: _Stream) -> set[str]:
     return {name for name, on in zip(features, tested, strict=True) if on and name}
 
 
+def _parts(name: _Name) -> tuple[str, str]:
+    """Version and segment of a stream."""
+    return (name[0], name[1]) if name is not None else ("", "")
+
+
 def _key(name: _Name, baseline: Baseline, signal: int) -> Key:
-    version, segment = name or ("", "")
+    version, segment = _parts(name)
     return version, segment, baseline.layout.features[signal], baseline.layout.signals[signal]
 
 

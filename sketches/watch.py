@@ -175,6 +175,12 @@ class Watch:
         for at in np.flatnonzero(sure).tolist():
             self._propose_window(int(signal[at]), int(points.blocks[at]))
 
+    def forget(self, signals: Sequence[int]) -> None:
+        """These are judged elsewhere from here on: nothing is changed in them any more."""
+        for signal in signals:
+            self._waiting.pop(signal, None)
+            self._changed.pop(signal, None)
+
     def _propose(self, detector: str, proposals: list[tuple[int, int]]) -> None:
         for signal, block in proposals:
             known = self._waiting.get(signal)

@@ -17,6 +17,7 @@ from consumer.judges import Ranges, Read, Standing
 from consumer.log import Lost, ProfileRecord, WatermarkRecord
 from consumer.log_borders import Loss
 from sketches.detection import DetectionSettings
+from sketches.given import GivenBaseline
 
 SECOND = 1_000_000
 W = 10 * SECOND
@@ -134,6 +135,9 @@ class FakeModelJudge:
 
     def settle(self, settings: DetectionSettings) -> None:
         self._tell("settle", settings)
+
+    def give(self, baseline: GivenBaseline) -> None:
+        self._tell("give", baseline.id)
 
     def standing(self) -> Standing:
         return Standing(0, 0, 0, 1.0, 0, 0, ())

@@ -1,0 +1,103 @@
+"""What a stream starts from instead of its own first days: a given baseline, or its parent's.
+
+The reference and the levels of the signals are the prior's, frozen. The noise is not: a training
+set without times says nothing about how blocks of the live stream stray, so it is measured in the
+stream's own blocks, about their own mean. Where that mean is not the prior's level, a change is
+told as soon as the noise is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .expectation import Expectation
+from .given import GivenBaseline
+from .reference import Reference, read
+from .signals import measure
+from .state import pack, unpack
+from .table import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Where a stream starts.
+
+    Attributes:
+        id: Of the baseline.
+        records: Behind it.
+        reference: What later profiles are compared with.
+        level: Shape (S,), the signals of the reference's own records.
+    """
+
+    id: str
+    records: int
+    reference: Reference
+    level: FloatArray
+
+    @classmethod
+    def of(cls, baseline: GivenBaseline) -> Prior:
+        """That of a training set."""
+        reference = read(baseline.profile)
+        level, _ = measure(reference, baseline.profile)
+        return cls(baseline.id, baseline.profile.records, reference, np.nan_to_num(level))
+
+    def expected(self, expectation: Expectation, mean: FloatArray) -> None:
+        """Expect the prior's levels, with the hours of day and week that the stream showed.
+
+        Args:
+            expectation: Learned from the stream's own blocks.
+            mean: Shape (S,), of the signals of these.
+        """
+        for signal, shift in enumerate((self.level - mean).tolist()):
+            if shift:
+                expectation.move(signal, shift)
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        return {
+            "id": self.id,
+            "records": self.records,
+            "reference": self.reference.state(),
+            "level": pack(self.level),
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Prior:
+        """From ``state``."""
+        reference = Reference.restore(state["reference"])
+        return cls(state["id"], state["records"], reference, unpack(state["level"]))
+
+
+class Priors:
+    """The given baselines of one model, by version and segment."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], Prior] = {}
+
+    def give(self, baseline: GivenBaseline) -> bool:
+        """Take one; False: it is the one that is held already."""
+        key = baseline.version, baseline.segment
+        known = self._held.get(key)
+        if known is not None and known.id == baseline.id:
+            return False
+        self._held[key] = Prior.of(baseline)
+        return True
+
+    def of(self, version: str, segment: str) -> Prior | None:
+        """That of the version, else that of every version."""
+        return self._held.get((version, segment)) or self._held.get(("", segment))
+
+    def state(self) -> list[Any]:
+        """All of it, as plain values."""
+        return [[*key, prior.state()] for key, prior in self._held.items()]
+
+    @classmethod
+    def restore(cls, state: list[Any]) -> Priors:
+        """From ``state``."""
+        found = cls()
+        found._held = {(each[0], each[1]): Prior.restore(each[2]) for each in state}
+        return found
