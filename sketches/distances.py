@@ -6,7 +6,7 @@ on average is taken off, so that a figure means the same for a hundred records a
 - Jensen-Shannon divergence of k filled cells: (k - 1)(1/n + 1/m) / (8 ln 2), since it is a
   chi-square over 8 to second order; the distance is the root of what is left;
 - PSI: (k - 1)(1/n + 1/m), the same chi-square; an empty cell counts as half a value;
-- Kolmogorov-Smirnov: its mean square is (1/n + 1/m) pi^2 / 12 (Kolmogorov's distribution);
+- Kolmogorov-Smirnov: sqrt(1/n + 1/m) sqrt(pi / 2) ln 2, the mean of Kolmogorov's distribution;
 - Wasserstein: |F - G| is on average sqrt(2 / pi) sqrt(F (1 - F) (1/n + 1/m)) everywhere.
 
 Sources: Yurdakul and Naranjo, "Statistical properties of the population stability index" (Journal
@@ -17,37 +17,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from . import histogram
 from .numbers import Numbers
-from .profile import Profile
-from .reading import clipped_sums, common_scale, share_below
-from .reference import count_cells, read
+from .reading import common_scale, share_below
 from .table import FloatArray, IntArray
 
-_KOLMOGOROV: Final = math.pi**2 / 12  # mean square of Kolmogorov's distribution
+_KOLMOGOROV: Final = math.sqrt(math.pi / 2) * math.log(2)  # mean of Kolmogorov's distribution
 _HALF: Final = 0.5  # values of an empty cell
-
-
-class Distances(NamedTuple):
-    """Of one feature; NaN: there is nothing to compare.
-
-    Attributes:
-        js: Jensen-Shannon distance, 0 to 1.
-        psi: Population stability index, 0 and up.
-        ks: Largest distance of the distribution functions, 0 to 1; NaN of texts.
-        wasserstein: Mean way that a value has to go, in the feature's own unit; NaN of texts.
-        values: Values of each side.
-    """
-
-    js: float
-    psi: float
-    ks: float
-    wasserstein: float
-    values: tuple[int, int]
 
 
 def signed_js(before: FloatArray, after: FloatArray) -> FloatArray:
@@ -105,59 +85,9 @@ def psi(before: FloatArray, after: FloatArray) -> FloatArray:
     p /= np.maximum(np.where(used, p, 0).sum(axis=1), _HALF)[:, None]
     q /= np.maximum(np.where(used, q, 0).sum(axis=1), _HALF)[:, None]
     whole = np.where(used, (q - p) * np.log(q / p), 0.0).sum(axis=1)
-    with np.errstate(divide="ignore"):
-        chance = np.maximum(used.sum(axis=1) - 1, 0) * (1 / n + 1 / m)
+    inverse = 1 / np.maximum(n, 1) + 1 / np.maximum(m, 1)
+    chance = np.maximum(used.sum(axis=1) - 1, 0) * inverse
     return np.where((m > 0) & (n > 0), np.maximum(whole - chance, 0.0), np.nan)
-
-
-def between(before: Profile, after: Profile, feature: str) -> Distances:
-    """All distances of a feature in two profiles, numbers if the first one has mostly numbers.
-
-    The ranges of numbers and the categories of texts are those of the first profile.
-    """
-    one, other = before.select((feature,)), after.select((feature,))
-    reference = read(one)
-    texts = one.texts[feature].total if feature in one.texts else 0
-    row = one.numbers.select((feature,))
-    if int(row.count[0]) >= max(texts, 1):
-        return _of_numbers(row, other.numbers.select((feature,)), one, other)
-    if not texts:
-        return Distances(math.nan, math.nan, math.nan, math.nan, (0, _values_of(other, feature)))
-    cells = count_cells(reference, other)
-    return Distances(
-        _rooted(signed_js(reference.cells, cells)[0]),
-        float(psi(reference.cells, cells)[0]),
-        math.nan,
-        math.nan,
-        (texts, int(cells.sum())),
-    )
-
-
-def _values_of(profile: Profile, feature: str) -> int:
-    texts = profile.texts[feature].total if feature in profile.texts else 0
-    return texts + int(profile.numbers.select((feature,)).count[0])
-
-
-def _rooted(signed: float) -> float:
-    return float(signed) if math.isnan(signed) else max(float(signed), 0.0)
-
-
-def _of_numbers(before: Numbers, after: Numbers, one: Profile, other: Profile) -> Distances:
-    m, n = int(before.count[0]), int(after.count[0])
-    if not n:
-        return Distances(math.nan, math.nan, math.nan, math.nan, (m, n))
-    reference = read(one)
-    place = np.zeros(1, dtype=np.int64)
-    limits = reference.low, reference.high, reference.centre, reference.scale
-    held = clipped_sums(after.histogram, place, *limits, reference.ranges)[2]
-    ks, wasserstein = functions_apart(before, after)
-    return Distances(
-        _rooted(signed_js(reference.held, held)[0]),
-        float(psi(reference.held, held)[0]),
-        ks,
-        wasserstein,
-        (m, n),
-    )
 
 
 def functions_apart(before: Numbers, after: Numbers) -> tuple[float, float]:
@@ -184,18 +114,13 @@ def functions_apart(before: Numbers, after: Numbers) -> tuple[float, float]:
     low, high = (share_below(side, edges[None, :])[0] for side in sides)
     apart = np.abs(low - high)
     sizes = 1 / before.count[0] + 1 / after.count[0]
-    ks = math.sqrt(max(float(apart.max()) ** 2 - _KOLMOGOROV * sizes, 0.0))
+    ks = max(float(apart.max()) - _KOLMOGOROV * math.sqrt(sizes), 0.0)
     width = np.diff(edges)
     way = float((_mean_size(low - high) * width).sum())
     both = (low * before.count[0] + high * after.count[0]) / (before.count[0] + after.count[0])
     stray = np.sqrt(np.maximum(both * (1 - both), 0.0) * sizes)
     chance = math.sqrt(2 / math.pi) * float(((stray[1:] + stray[:-1]) / 2 * width).sum())
-    return ks, _without(way, chance)
-
-
-def _without(way: float, chance: float) -> float:
-    """The root of the difference of the squares, also where these are beyond doubles."""
-    return way * math.sqrt(1 - (chance / way) ** 2) if way > chance else 0.0
+    return ks, max(way - chance, 0.0)
 
 
 def _widened(found: Numbers, scale: IntArray) -> Numbers:
