@@ -117,4 +117,4 @@ def test_one_value_is_no_way_from_itself() -> None:
     assert functions_apart(five.numbers, profile(np.full(77, 5.0)).numbers) == (0.0, 0.0)
     ks, way = functions_apart(five.numbers, profile(np.full(300, 6.0)).numbers)
     assert ks == pytest.approx(1.0 - 0.8687 * math.sqrt(2 / 300), abs=0.01)
-    assert way == pytest.approx(1.0, abs=0.01)
+    assert way == pytest.approx(1.0 - math.sqrt(2 / math.pi) * 0.5 * math.sqrt(2 / 300), abs=0.01)
