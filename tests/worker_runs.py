@@ -265,10 +265,11 @@ class App:
             assert found.setdefault(name, value) == value, f"{name} was published twice, otherwise"
         return found
 
-    def replayed(self) -> dict[str, bytes]:
+    def replayed(self, *flags: str) -> dict[str, bytes]:
         """What ``streamgauge replay`` makes of the whole topic under this app's name."""
         out = self.folder / "replayed.jsonl"
-        worker = self.command("replay", f"topic:{self.topic}", "--out", str(out), "--quiet")
+        source = f"topic:{self.topic}"
+        worker = self.command("replay", source, "--out", str(out), "--quiet", *flags)
         assert worker.ended(60) == 0, worker.text
         return {orjson.loads(line)["id"]: line for line in out.read_bytes().splitlines()}
 
