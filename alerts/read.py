@@ -58,16 +58,33 @@ def read(
         state: Only while they are in it.
         unreadable: As for ``events``.
     """
-    wanted = (labels or {}).items()
     for event in events(messages, unreadable):
-        incident = Incident(event.incident, state_of(event), event)
-        if (
-            (model is None or fnmatchcase(event.model, model))
-            and (severity is None or event.severity == severity)
-            and (state is None or incident.state == state)
-            and wanted <= event.labels.items()
-        ):
+        incident = as_it_stands(event)
+        if fits(incident, model=model, severity=severity, labels=labels, state=state):
             yield incident
+
+
+def as_it_stands(event: Event) -> Incident:
+    """The incident whose newest event this is."""
+    return Incident(event.incident, state_of(event), event)
+
+
+def fits(
+    incident: Incident,
+    *,
+    model: str | None = None,
+    severity: Severity | None = None,
+    labels: Mapping[str, str] | None = None,
+    state: State | None = None,
+) -> bool:
+    """Whether ``read`` with these filters tells of an incident."""
+    event = incident.event
+    return (
+        (model is None or fnmatchcase(event.model, model))
+        and (severity is None or event.severity == severity)
+        and (state is None or incident.state == state)
+        and (labels or {}).items() <= event.labels.items()
+    )
 
 
 def events(

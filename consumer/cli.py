@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consumer import commands_bridge
+from consumer import commands_bridge, commands_incidents
 from consumer.command_line import (
     Bootstrap,
     Config,
@@ -41,6 +41,7 @@ topics_app = typer.Typer(help="The topics that belong to streamgauge itself.", n
 app.add_typer(topics_app, name="topics")
 app.add_typer(baseline_app, name="baseline")
 commands_bridge.add_to(app)
+commands_incidents.add_to(app)
 
 
 def main() -> None:

@@ -1,0 +1,111 @@
+"""What the commands and a consumer in Java say about incidents, on real Kafka."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+
+from alerts.events import to_message
+from bench.records import Load, generate
+from tests.kafka_broker import jars
+from tests.unit.test_contract import ALERTS
+from tests.unit.test_tail import story
+from tests.worker_runs import App
+
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("incident_commands")]
+
+LOAD = Load(records=16_000, features=5, models=2, per_second=400.0, shift_at=0.6)
+JAVA = ALERTS.parent / "examples" / "java" / "Incidents.java"
+
+
+@pytest.fixture(scope="module")
+def app(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """Incidents of a worker, events told twice and of a later release, and damage."""
+    own = uuid.uuid4().hex[:10]
+    folder = tmp_path_factory.mktemp("incidents")
+    with App(kafka, f"app-{own}", f"predictions-{own}", folder) as app:
+        app.make_topic(2)
+        app.feed((n % 2, *one) for n, one in enumerate(generate(LOAD)))
+        app.drain()
+        producer = Producer({"bootstrap.servers": kafka})
+        told = [to_message(event, "app") for event in (*story(), *story())]
+        for key, value, headers in told:
+            producer.produce(app.settings.alerts_topic, value, key, headers=list(headers))
+        later = orjson.dumps({"v": 1, "type": "of a later release", "incident": "x"})
+        for value in (later, b"no event"):
+            producer.produce(app.settings.alerts_topic, value, b"x")
+        assert producer.flush(20) == 0
+        yield app
+
+
+def said(app: App, *words: str, status: int = 0) -> str:
+    worker = app.command(*words)
+    assert worker.ended(30) == status, worker.text
+    return worker.text
+
+
+def newest(app: App, *words: str) -> list[str]:
+    """Events of ``incidents --json``, as they are."""
+    lines = said(app, "incidents", "--json", *words).splitlines()
+    return [line for line in lines if line.startswith("{")]
+
+
+def test_the_open_ones_as_a_table_and_for_machines(app: App) -> None:
+    lines = said(app, "incidents").splitlines()
+    assert len([line for line in lines if line.startswith("skipped: ")]) == 1
+    lines = [line for line in lines if not line.startswith("skipped: ")]
+    assert max(map(len, lines)) <= 80
+    told = [orjson.loads(line) for line in newest(app)]
+    assert {event["model"] for event in told} == {"model-0", "model-1"}
+    assert [line[:8] for line in lines[1::2]] == [event["incident"][:8] for event in told]
+    models = {orjson.loads(line)["model"] for line in newest(app, "--all")}
+    assert models >= {"fraud", "credit-risk"}
+    (one,) = newest(app, "--model", "*-1")
+    assert orjson.loads(one)["model"] == "model-1"
+    assert "no incidents" in said(app, "incidents", "--label", "team=risk")
+
+
+def test_the_story_of_one_with_its_pictures(app: App, tmp_path: Path) -> None:
+    id_ = orjson.loads(newest(app)[-1])["incident"]
+    path = tmp_path / "incident.png"
+    text = said(app, "incident", f"#{id_[:8]}", "--plot", str(path))
+    assert f"#{id_}" in text
+    before, after = (
+        next(line for line in text.splitlines() if line.startswith(f"    {word}"))
+        for word in ("before", "after")
+    )
+    assert before.endswith("records")
+    assert after.endswith("records")
+    assert f"streamgauge replay --log topic:{app.name}-profiles" in text
+    assert path.read_bytes().startswith(b"\x89PNG")
+    text = said(app, "incident", "abc", status=2)
+    assert "no incident of topic" in text
+    assert "streamgauge incidents --all lists them" in text
+    assert "name a file that ends in .png or .svg" in said(
+        app, "incident", "a", "--plot", "a.pdf", status=2
+    )
+
+
+def test_a_consumer_in_java_prints_the_same_incidents(app: App, tmp_path: Path) -> None:
+    if shutil.which("javac") is None and not os.environ.get("CI"):
+        pytest.skip("javac not found; install a JDK")
+    path = f"{jars()}/*"
+    compiler = ["javac", "-Xlint:all", "-Werror", "-cp", path, "-d", str(tmp_path), str(JAVA)]
+    subprocess.run(compiler, check=True, timeout=60)
+    program = ["java", "-cp", f"{path}:{tmp_path}", "Incidents"]
+    done = subprocess.run(
+        [*program, app.bootstrap, app.settings.alerts_topic],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    assert b"is no alert event" in done.stderr
+    assert done.stdout.decode().splitlines() == newest(app)

@@ -1,0 +1,243 @@
+"""What a person sees of incidents on a terminal of 80 columns, and what the profiles log adds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from alerts.bars import bars, heights
+from alerts.events import Event, Opened, Resolved, to_message
+from alerts.notices import limit_reached, no_data
+from alerts.read import Incident, read
+from alerts.story import Seen, replays, story, table
+from consumer.incident_profiles import Span, Windows, compared, gathered, span, wanted
+from consumer.incidents import NoSuchIncidentError, named
+from consumer.plot import draw
+from sketches import codec
+from sketches.before_after import Comparison, compare
+from sketches.profile import Profile, profile_table
+from sketches.table import Table
+from tests.alert_reports import HOUR, MINUTE, T0, Told, change, missing
+from tests.fold_logs import W, profile
+
+MIX = change(
+    "carrier",
+    "distance",
+    direction="up",
+    severity="warning",
+    before=0.04,
+    after=0.31,
+    unit="distance",
+    effect=0.27,
+    effect_unit="distance",
+    top=(("AA", 0.1, 0.45),),
+)
+
+
+def history() -> list[Event]:
+    told = Told(watched=40)
+    early = missing(onset=T0 - 20 * MINUTE)
+    told.say(T0 + 10 * MINUTE, change(), early)
+    told.say(T0 + 50 * MINUTE, MIX)
+    told.say(T0 + 26 * HOUR, recovered=(change(), early, MIX))
+    whom = {"owner": "risk-ml", "labels": {"team": "risk"}, "runbook": "https://wiki/credit-risk"}
+    return [msgspec.structs.replace(event, **whom) for event in told.events]
+
+
+def others() -> dict[str, Incident]:
+    other = Told("fraud")
+    other.say(T0 + 5 * MINUTE, change("amount", onset=T0 - 5 * MINUTE))
+    told = [
+        *history()[:2],
+        *other.events,
+        no_data("app", "predictions", "fraud", T0, T0 + HOUR),
+        limit_reached("app", "predictions", "versions", None),
+    ]
+    return {each.id: each for each in read(to_message(event, "app") for event in told)}
+
+
+def measured(income: float, aa: float, records: int = 500) -> Profile:
+    values = income + np.linspace(-1.0, 1.0, records)[:, None] * 1_000
+    many = round(aa * records)
+    carriers: list[str | None] = ["AA" if at < many else "UA" for at in range(records)]
+    return profile_table(
+        Table(
+            length=records,
+            number_names=("income",),
+            numbers=values,
+            text_names=("carrier",),
+            texts=(carriers,),
+        )
+    )
+
+
+def test_a_table_of_incidents_fits_a_terminal() -> None:
+    lines = table(others().values())
+    assert [line.partition("#")[0] for line in lines] == lines
+    assert lines[0] == "ID       SEVERITY STATE    CAUSE        SINCE             OWNER"
+    assert [line[8:] for line in lines[1::2]] == [
+        " critical open     missing      2026-11-24T02:40Z risk-ml",
+        " critical open     shift        2026-11-24T02:55Z -",
+        " warning  open     volume       2026-11-24T03:00Z -",
+        " warning  told     -            -                 -",
+    ]
+    assert lines[2] == (
+        "  credit-risk v3: now 3 features: income down 52,000 → 18,000 (mean, -1.8 sd) s…"
+    )
+    assert max(map(len, lines)) == 80
+    assert table([]) == ["no incidents"]
+
+
+def test_the_story_of_one() -> None:
+    before, after = measured(52_000, 0.1), measured(18_000, 0.45)
+    found = {f: compare(before, after, f) for f in ("income", "carrier")}
+    seen = Seen({("3", "", f): one for f, one in found.items() if one is not None}, "a note")
+    told = history()
+    last = told[-1]
+    again = replays(last, "app", timedelta(days=1))
+    lines = story(told, others().values(), seen, again)
+    assert max(len(line) for line in lines if "streamgauge replay" not in line) <= 80
+    text = "\n".join(lines)
+    assert f"#{last.incident}, critical, resolved, cause: missing\n" in text
+    assert "owner     risk-ml\nlabels    team=risk\nrunbook   https://wiki/credit-risk\n" in text
+    assert (
+        "TIME LINE\n"
+        "2026-11-24T02:40Z onset      estimated; its changes begin 2026-11-24T02:40Z to\n"
+        "                             2026-11-24T03:00Z; seen 30 min later\n"
+        "2026-11-24T03:10Z opened     critical: 2 changes, in 2 of 40 features\n"
+        "2026-11-24T03:50Z updated    critical: features; 3 changes, in 3 of 40 features\n"
+        "2026-11-25T05:00Z resolved   recovered, 26 h after its onset\n"
+    ) in text
+    assert (
+        "income down 52,000 → 18,000 (mean, -1.8 sd), ended\n"
+        "  PageHinkley at 2.4 times its threshold, 3,200 records since 2026-11-24T03:00Z\n"
+        "    before                               ▇█ 500 records\n"
+    ) in text.replace("▁", " ").replace("▂", " ")
+    assert "    UA                    90 % ███████████████████" in text
+    assert "(a note)" in text
+    assert "WHAT ELSE CHANGED THEN\n2026-11-24T02:55Z #" in text
+    assert "fraud: no data since 2026-11-24T03:00Z" in text
+    assert "partition 1, offsets 1998800 to 2000599" in text
+    assert lines[-2:] == [
+        "  streamgauge replay 'topic:predictions@2026-11-23T02:40:00Z..2026-11-24T03:20:00Z' "
+        "--baseline-until 2026-11-24T02:40:00Z",
+        "  streamgauge replay --log topic:app-profiles",
+    ]
+
+
+@pytest.mark.parametrize("at", range(2, 5))
+def test_the_story_of_a_silence_a_limit_and_of_what_has_no_pictures(at: int) -> None:
+    known = others()
+    one = list(known.values())[at - 1]
+    lines = story([one.event], known.values(), Seen({}), replays(one.event, "a", timedelta(0)))
+    assert "TIME LINE" in lines
+    assert max(len(line) for line in lines if "streamgauge replay" not in line) <= 80
+
+
+def test_heights_and_bars() -> None:
+    assert heights([0.0, 0.001, 0.5, 1.0]) == " ▁▅█"
+    assert heights([0.0, 0.0]) == "  "
+    same = measured(5.0, 1.0)
+    found = compare(same, same, "carrier")
+    assert found is not None
+    assert bars(found, 60)[1].split() == ["AA", "100", "%", "█" * 11, "100", "%", "█" * 11]
+
+
+def test_a_comparison_has_the_same_cells_before_and_after() -> None:
+    before, after = measured(52_000, 0.1), measured(18_000, 0.45)
+    found = compare(before, after, "income")
+    assert found is not None
+    assert found.before.sum() == pytest.approx(1.0)
+    assert found.after.sum() == pytest.approx(1.0)
+    assert np.flatnonzero(found.after).max() < np.flatnonzero(found.before).min()
+    assert compare(before, after, "nothing") is None
+    gone = compare(before, Profile(records=10), "carrier")
+    assert gone is not None
+    assert (gone.missing, gone.records) == ((0.0, 1.0), (500, 10))
+    many = profile_table(
+        Table(
+            length=400,
+            number_names=(),
+            numbers=np.zeros((400, 0)),
+            text_names=("t",),
+            texts=([f"v{at % 20:02}" for at in range(400)],),
+        )
+    )
+    rest = compare(many, many, "t")
+    assert rest is not None
+    assert rest.names == tuple(f"v{at:02}" for at in range(8))
+    assert list(rest.rest) == pytest.approx([0.6, 0.6])
+
+
+def kept_windows() -> tuple[Windows, Span]:
+    """Two partitions, ten windows each, parts of profiles apart, some of it twice."""
+    when = Span(0, 5 * W, 10 * W)
+    records = []
+    for partition in (0, 1):
+        for end in range(W, 13 * W, W):
+            old = end <= when.onset
+            one = measured(52_000 if old else 18_000, 0.1 if old else 0.5)
+            parts = codec.encode(one, 400)
+            assert len(parts) > 1
+            named_as = {"partition": partition, "parts": len(parts), "version": "3"}
+            records += [
+                profile(end, "credit-risk", payload, part=at, **named_as)
+                for at, payload in enumerate(parts)
+            ]
+    records += records[:7]
+    records.append(profile(W, "other", b"no profile", version="3"))
+    records.append(profile(W, "credit-risk", b"no profile", partition=7, version="3"))
+    parts_wanted = [("3", "", "income"), ("3", "", "carrier")]
+    return gathered(records, "t", "credit-risk", when, parts_wanted), when
+
+
+def test_windows_of_the_profiles_log_count_once() -> None:
+    found, when = kept_windows()
+    assert list(found) == [("3", "")]
+    assert sorted(found["3", ""]) == list(range(W, 11 * W, W))
+    assert {each.records for each in found["3", ""].values()} == {1_000}
+    told = compared(found, [("3", "", "income"), ("3", "", "gone")], when.onset)
+    assert list(told) == [("3", "", "income")]
+    assert told["3", "", "income"].records == (5_000, 5_000)
+
+
+def test_the_span_of_an_incident() -> None:
+    opened, _, resolved = history()
+    assert isinstance(opened, Opened)
+    assert isinstance(resolved, Resolved)
+    onset = T0 - 20 * MINUTE
+    assert span(opened) == (onset - HOUR, onset, T0 + 10 * MINUTE)
+    assert span(resolved) == (onset - 24 * HOUR, onset, onset + 24 * HOUR)
+    assert [part[2] for part in wanted(resolved)] == ["income", "carrier", "age"]
+
+
+def test_the_beginning_of_an_id_is_enough() -> None:
+    known = ["a1b2", "a1c3", "d4e5"]
+    assert named("#D4", known, "t") == "d4e5"
+    assert named("a1b2", known, "t") == "a1b2"
+    with pytest.raises(NoSuchIncidentError, match=r"2 incidents begin with 'a1' \(a1b2, a1c3\)"):
+        named("a1", known, "t")
+    for wrong in ("f", "", "#"):
+        with pytest.raises(NoSuchIncidentError, match="no incident of topic t begins with"):
+            named(wrong, known, "t")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+def test_a_picture(tmp_path: Path, suffix: str) -> None:
+    last = history()[-1]
+    assert isinstance(last, Resolved)
+    found, when = kept_windows()
+    parts = wanted(last)
+    told: dict[tuple[str, str, str], Comparison] = compared(found, parts, when.onset)
+    assert len(told) == 2
+    draw(tmp_path / f"a{suffix}", last, found, parts, told)
+    draw(tmp_path / f"b{suffix}", last, found, parts, told)
+    draw(tmp_path / f"none{suffix}", last, {}, parts, {})
+    content = (tmp_path / f"a{suffix}").read_bytes()
+    assert content.startswith(b"\x89PNG" if suffix == ".png" else b"<?xml")
+    assert len(content) > 10_000
+    assert (tmp_path / f"b{suffix}").read_bytes() == content
