@@ -21,7 +21,7 @@ from consumer.log import (
     log_key,
     log_partition,
 )
-from sketches.codec import encode
+from sketches.codec import encode_all
 from sketches.profile import Profile, redact
 
 State = Literal["active", "idle", "stalled"]
@@ -160,11 +160,12 @@ def log_records(
     """
     told: list[tuple[int, bytes, LogRecord]] = []
     counts, digests = [0] * place.log_partitions, [0] * place.log_partitions
-    for each in closing.profiles:
+    encoded = encode_all([redact(each.profile, min_records_shown) for each in closing.profiles])
+    for each, payloads in zip(closing.profiles, encoded, strict=True):
         model = each.key.model
         number = log_partition(place.topic, model, place.log_partitions)
         key = log_key(place.topic, model)
-        for record in _profile_records(each, place, min_records_shown):
+        for record in _profile_records(each, place, payloads):
             told.append((number, key, record))
             counts[number] += 1
             digests[number] = zlib.crc32(record.payload, digests[number])
@@ -248,9 +249,8 @@ def _to_all(
 
 
 def _profile_records(
-    each: WindowProfile, place: Place, min_records_shown: int
+    each: WindowProfile, place: Place, payloads: Sequence[bytes]
 ) -> list[ProfileRecord]:
-    payloads = encode(redact(each.profile, min_records_shown))
     return [
         ProfileRecord(
             v=FORMAT_VERSION,

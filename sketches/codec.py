@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
+from operator import lt
 from typing import Final
 
 import msgspec
@@ -17,16 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import profile as profiles
-from . import varint
 from .categories import LONGEST, MINIMUM_VALUES, TOP, Categories
-from .histogram import CAP, COARSEST, FINEST, LAST_LEVEL, Histograms
 from .numbers import Numbers
-from .profile import KINDS, Profile
+from .profile import Profile
+from .ragged import edges
 from .table import FloatArray, IntArray
+from .whole_numbers import MOST, Reader, packed, require
 
 VERSION: Final = 1
-_MOST: Final = 2**50  # records; CAP bins of so many still add up in 63 bits
-_LARGEST_INDEX: Final = 2**53
+_AT_ONCE: Final = 2**16  # bins, or bytes, of profiles that are written or read together
 _RAW_HASHES: Final = np.dtype("<u8")
 
 
@@ -49,7 +49,7 @@ class _Wire(msgspec.Struct, array_like=True):
     moments: bytes  # mean, m2, minimum, maximum of the number features, each as an array
     values: list[list[str]]  # of the text features, the most frequent first
     hashes: list[bytes]  # smallest value hashes of the text features
-    whole: bytes  # everything else, see _whole
+    whole: bytes  # everything else, see sketches.whole_numbers
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -64,15 +64,38 @@ def encode(profile: Profile, max_bytes: int = 256_000) -> list[bytes]:
         profile: Any.
         max_bytes: Size of a part, at most, unless one feature alone is larger.
     """
-    whole = _encoder.encode(_wire(profile))
-    if len(whole) <= max_bytes or len(profile.names) <= 1:
-        return [whole]
-    half = len(profile.names) // 2
-    head = profile.select(profile.names[:half])
-    tail = replace(
-        profile.select(profile.names[half:]), records=0, errors=0, late=0, clock_ahead=0, rejects={}
-    )
-    return encode(head, max_bytes) + encode(tail, max_bytes)
+    return encode_all([profile], max_bytes)[0]
+
+
+def encode_all(found: Sequence[Profile], max_bytes: int = 256_000) -> list[list[bytes]]:
+    """The parts of each of many profiles, the same bytes as one at a time."""
+    parts: list[list[bytes]] = []
+    some: list[Profile] = []
+    bins = 0
+    for profile in found:
+        some.append(profile)
+        bins += len(profile.numbers.histogram.count)
+        if bins > _AT_ONCE:
+            parts += _encoded(some, max_bytes)
+            some, bins = [], 0
+    return parts + _encoded(some, max_bytes)
+
+
+def _encoded(found: Sequence[Profile], max_bytes: int) -> list[list[bytes]]:
+    if not found:
+        return []
+    parts = []
+    for profile, whole in zip(found, packed(found), strict=True):
+        data = _encoder.encode(_wire(profile, whole))
+        if len(data) <= max_bytes or len(profile.names) <= 1:
+            parts.append([data])
+            continue
+        half = len(profile.names) // 2
+        head = profile.select(profile.names[:half])
+        tail = profile.select(profile.names[half:])
+        tail = replace(tail, records=0, errors=0, late=0, clock_ahead=0, rejects={})
+        parts.append(encode(head, max_bytes) + encode(tail, max_bytes))
+    return parts
 
 
 def decode(parts: Sequence[bytes]) -> Profile:
@@ -81,30 +104,73 @@ def decode(parts: Sequence[bytes]) -> Profile:
     Raises:
         CodecError: They are not.
     """
-    found = [_part(part) for part in parts]
+    found = _decoded([_read(part) for part in parts])
     if not found:
         raise CodecError("not a profile: no part")
-    names = sorted(name for one in found for name in one.names)
+    return _joined(found)
+
+
+def decode_all(profiles: Sequence[Sequence[bytes]]) -> list[Profile | None]:
+    """Many profiles from their parts; None: they are not those of a profile."""
+    found: list[Profile | None] = []
+    some: list[Sequence[bytes]] = []
+    size = 0
+    for parts in profiles:
+        some.append(parts)
+        size += sum(map(len, parts))
+        if size > _AT_ONCE:
+            found += _decoded_all(some)
+            some, size = [], 0
+    return found + _decoded_all(some)
+
+
+def _decoded_all(profiles: Sequence[Sequence[bytes]]) -> list[Profile | None]:
+    try:
+        pieces = iter(_decoded([_read(part) for parts in profiles for part in parts]))
+        return [_joined(list(islice(pieces, len(parts)))) for parts in profiles]
+    except CodecError:
+        if len(profiles) == 1:
+            return [None]
+    half = len(profiles) // 2  # few are broken, if any
+    return _decoded_all(profiles[:half]) + _decoded_all(profiles[half:])
+
+
+def _joined(parts: Sequence[Profile]) -> Profile:
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        raise CodecError("not a profile: no part")
+    names = sorted(name for one in parts for name in one.names)
     if any(one == other for one, other in pairwise(names)):
         raise CodecError("not a profile: a feature in two parts")
-    return profiles.merge(found)
+    return profiles.merge(parts)
 
 
-def _part(data: bytes) -> Profile:
+def _read(data: bytes) -> _Wire:
     try:
         version = _head_decoder.decode(data).version
         if version != VERSION:
             raise CodecError(f"profile format {version}; this release reads {VERSION}")
-        return _profile(_decoder.decode(data))
-    except (msgspec.MsgspecError, UnicodeError, ValueError, IndexError, OverflowError) as error:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, ValueError) as error:
         raise CodecError(f"not a profile: {error}") from error
     except RecursionError as error:
         raise CodecError("not a profile: nested too deeply") from error
 
 
-def _wire(profile: Profile) -> _Wire:
+def _decoded(wires: Sequence[_Wire]) -> list[Profile]:
+    if not wires:
+        return []
+    try:
+        return _profiles(wires)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise CodecError(f"not a profile: {error}") from error
+
+
+def _wire(profile: Profile, whole: bytes) -> _Wire:
     found = profile.numbers
     moments = np.concatenate([found.mean, found.m2, found.minimum, found.maximum])
+    texts = profile.texts.values()
     return _Wire(
         VERSION,
         profile.records,
@@ -113,172 +179,111 @@ def _wire(profile: Profile) -> _Wire:
         profile.clock_ahead,
         profile.rejects,
         list(profile.names),
-        moments.astype("<f8").tobytes(),
-        [list(held.counts) for held in profile.texts.values()],
-        [np.array(held.hashes, _RAW_HASHES).tobytes() for held in profile.texts.values()],
-        varint.pack(_whole(profile)),
+        moments.astype("<f8", copy=False).tobytes(),
+        [list(held.counts) for held in texts],
+        [np.array(held.hashes, _RAW_HASHES).tobytes() if held.hashes else b"" for held in texts],
+        whole,
     )
 
 
-def _whole(profile: Profile) -> IntArray:
-    """All whole numbers, in the order in which ``_Reader`` asks for them."""
-    place = {name: at for at, name in enumerate(profile.names)}
-    found, bins = profile.numbers, profile.numbers.histogram
-    flat = profile.kinds.ravel()
-    kinds = np.flatnonzero(flat)
-    owner = bins.owner()
-    new = np.ones(len(owner), dtype=bool)
-    new[1:] = (owner[1:] != owner[:-1]) | (bins.scale[1:] != bins.scale[:-1])
-    first = np.flatnonzero(new)
-    step = np.diff(bins.index, prepend=0)
-    step[first] = varint.folded(bins.index[first])
-    texts = list(profile.texts.values())
-    columns: list[IntArray | list[int]] = [
-        [len(kinds)],
-        _steps(kinds),
-        flat[kinds],
-        [len(found.names)],
-        _steps(np.array([place[name] for name in found.names], dtype=np.int64)),
-        found.count,
-        found.zeros,
-        bins.folded.astype(np.int64) - FINEST,
-        np.bincount(owner[first], minlength=bins.features),  # layers of each feature
-        bins.scale[first].astype(np.int64) - FINEST,
-        np.diff(first, append=len(owner)),  # bins of each layer
-        step,  # the index of the first bin of a layer, then distances
-        bins.count,
-        _steps(np.array([place[name] for name in profile.texts], dtype=np.int64)),
-        [held.other for held in texts],
-        [count for held in texts for count in held.counts.values()],
-    ]
-    return np.concatenate([np.asarray(column, dtype=np.int64) for column in columns])
-
-
-def _steps(places: IntArray) -> IntArray:
-    """Ascending places as distances; the first from 0."""
-    return np.diff(places, prepend=0)
-
-
-class _Reader:
-    """Takes whole numbers one array after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self._numbers = varint.unpack(data)
-        self._at = 0
-
-    def take(self, size: int, most: int = _MOST) -> IntArray:
-        """The next ``size`` numbers, each at most ``most``."""
-        found = self._numbers[self._at : self._at + size]
-        _require(len(found) == size, "numbers are missing")
-        _require(not size or int(found.max()) <= most, "a number out of range")
-        self._at += size
-        return found
-
-    def places(self, size: int, of: int) -> IntArray:
-        """The next ``size`` ascending places below ``of``."""
-        step = self.take(size, of)
-        _require(bool((step[1:] > 0).all()), "places out of order")
-        found = np.cumsum(step)
-        _require(not size or int(found[-1]) < of, "a place out of range")
-        return found
-
-    def end(self) -> None:
-        """Nothing may be left."""
-        _require(self._at == len(self._numbers), "numbers are left")
-
-
-def _profile(wire: _Wire) -> Profile:
-    names = tuple(wire.names)
-    _require(all(one < other for one, other in pairwise(names)), "names out of order")
-    sums = [wire.records, wire.errors, wire.late, wire.clock_ahead, *wire.rejects.values()]
-    _require(all(0 <= held <= _MOST for held in sums), "a count out of range")
-    reader = _Reader(wire.whole)
-    kinds = np.zeros(len(names) * KINDS, dtype=np.int64)
-    some = int(reader.take(1, len(kinds))[0])
-    places = reader.places(some, len(kinds))
-    kinds[places] = reader.take(some)
-    numbers = _numbers(reader, names, wire.moments)
-    texts = _texts(reader, names, wire)
+def _profiles(wires: Sequence[_Wire]) -> list[Profile]:
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}  # like names become the same object
+    for wire in wires:
+        sums = (wire.records, wire.errors, wire.late, wire.clock_ahead, *wire.rejects.values())
+        require(min(sums) >= 0 and max(sums) <= MOST, "a count out of range")
+        names = tuple(wire.names)
+        if known.setdefault(names, names) is names:
+            require(all(map(lt, names, names[1:])), "names out of order")
+    names_of = [known[tuple(wire.names)] for wire in wires]
+    widths = np.array(list(map(len, names_of)))
+    reader = Reader([wire.whole for wire in wires])
+    kinds = reader.kinds(widths)
+    numbers = _numbers(reader, names_of, widths, wires)
+    texts = _texts(reader, names_of, widths, wires)
     reader.end()
-    return Profile(
-        wire.records,
-        wire.errors,
-        wire.late,
-        wire.clock_ahead,
-        wire.rejects,
-        names,
-        kinds.reshape(len(names), KINDS),
-        numbers,
-        texts,
-    )
+    return [
+        Profile(
+            wire.records,
+            wire.errors,
+            wire.late,
+            wire.clock_ahead,
+            wire.rejects,
+            names_of[at],
+            kinds[start:stop].copy(),
+            numbers[at],
+            texts[at],
+        )
+        for at, (wire, (start, stop)) in enumerate(zip(wires, _rows(widths), strict=True))
+    ]
 
 
-def _numbers(reader: _Reader, names: tuple[str, ...], raw: bytes) -> Numbers:
-    features = int(reader.take(1, len(names))[0])
-    places = reader.places(features, len(names))
+def _rows(sizes: IntArray) -> list[tuple[int, int]]:
+    """First and end of each row of these sizes."""
+    return list(pairwise(edges(sizes).tolist()))
+
+
+def _numbers(
+    reader: Reader, names_of: Sequence[tuple[str, ...]], widths: IntArray, wires: Sequence[_Wire]
+) -> list[Numbers]:
+    features = reader.one(widths)
+    places = reader.places(features, widths).tolist()
     count, zeros = reader.take(features), reader.take(features)
-    _require(len(raw) == 4 * 8 * features, "moments do not match the features")
-    moments: FloatArray = np.frombuffer(raw, dtype="<f8").astype(np.float64)
-    mean, m2, minimum, maximum = moments.reshape(4, features)
-    bins = _histograms(reader, features)
-    _require(bool((bins.totals() == count).all()), "bins do not add up to the count")
-    held = tuple(names[place] for place in places.tolist())
-    return Numbers(held, count, mean, m2, minimum, maximum, zeros, bins)
-
-
-def _histograms(reader: _Reader, features: int) -> Histograms:
-    span = COARSEST - FINEST
-    folded = (reader.take(features, LAST_LEVEL - FINEST) + FINEST).astype(np.int16)
-    layers = reader.take(features, span + 1)
-    some = int(layers.sum())
-    scale = reader.take(some, span) + FINEST
-    length = reader.take(some, CAP)
-    _require(bool((length > 0).all()), "a layer without a bin")
-    ends = np.cumsum(length)
-    bins = int(ends[-1]) if some else 0
-    step = reader.take(bins, 2 * _LARGEST_INDEX + 2)
-    count = reader.take(bins)
-    _require(bool((count > 0).all()), "a bin without a value")
-    starts = np.concatenate([[0], ends])
-    of_feature = starts[np.concatenate([[0], np.cumsum(layers)])]
-    _require(bool((np.diff(of_feature) <= CAP).all()), "more bins than a feature has")
-    first = starts[:-1]
-    along = step.copy()
-    along[first] = 0
-    total = np.cumsum(along)  # may wrap; differences within a layer do not
-    index = np.repeat(varint.unfolded(step[first]) - total[first], length) + total
-    _require(not bins or int(np.abs(index).max()) <= _LARGEST_INDEX, "an index out of range")
-    found = Histograms(of_feature, np.repeat(scale, length).astype(np.int16), index, count, folded)
-    layer = np.repeat(np.arange(some), length)
-    feature = np.repeat(np.arange(features), layers)
-    _require(bool((np.diff(index)[np.diff(layer) == 0] > 0).all()), "bins out of order")
-    _require(bool((np.diff(scale)[np.diff(feature) == 0] > 0).all()), "layers out of order")
+    bins = reader.histograms(features)
+    require(bool((bins.totals() == count).all()), "bins do not add up to the count")
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    found = []
+    for names, wire, (start, stop) in zip(names_of, wires, _rows(features), strict=True):
+        require(len(wire.moments) == 4 * 8 * (stop - start), "moments do not match the features")
+        moments: FloatArray = np.frombuffer(wire.moments, dtype="<f8").astype(np.float64)
+        held = tuple(map(names.__getitem__, places[start:stop]))
+        mine = slice(start, stop)
+        found.append(
+            Numbers(
+                known.setdefault(held, held),
+                count[mine].copy(),
+                *moments.reshape(4, stop - start),
+                zeros[mine].copy(),
+                bins.cut(start, stop),
+            )
+        )
     return found
 
 
-def _texts(reader: _Reader, names: tuple[str, ...], wire: _Wire) -> dict[str, Categories]:
-    features = len(wire.values)
-    _require(len(wire.hashes) == features, "hashes do not match the features")
-    places = reader.places(features, len(names))
-    others = reader.take(features).tolist()
-    found: dict[str, Categories] = {}
-    for place, values, raw, other in zip(
-        places.tolist(), wire.values, wire.hashes, others, strict=True
-    ):
-        _require(len(values) <= TOP, "more values than a feature has")
-        _require(all(len(value) <= LONGEST for value in values), "a value that is too long")
-        counts = dict(zip(values, reader.take(len(values)).tolist(), strict=True))
-        _require(len(counts) == len(values), "a value twice")
-        ranked = list(counts.items())
-        _require(ranked == sorted(ranked, key=lambda one: (-one[1], one[0])), "values out of order")
-        _require(all(counts.values()), "a value without a record")
-        _require(len(raw) <= 8 * MINIMUM_VALUES and len(raw) % 8 == 0, "hashes")
-        hashes: NDArray[np.uint64] = np.frombuffer(raw, _RAW_HASHES)
-        _require(bool((hashes[1:] > hashes[:-1]).all()), "hashes out of order")
-        found[names[place]] = Categories(counts, other, tuple(hashes.tolist()))
+def _texts(
+    reader: Reader, names_of: Sequence[tuple[str, ...]], widths: IntArray, wires: Sequence[_Wire]
+) -> list[dict[str, Categories]]:
+    features = np.array([len(wire.values) for wire in wires])
+    places = iter(reader.places(features, widths).tolist())
+    others = iter(reader.take(features).tolist())
+    sizes = np.array([sum(map(len, wire.values)) for wire in wires])
+    counts = iter(reader.take(sizes).tolist())
+    found = []
+    for names, wire in zip(names_of, wires, strict=True):
+        require(len(wire.hashes) == len(wire.values), "hashes do not match the features")
+        found.append(
+            {
+                names[next(places)]: _categories(
+                    dict(zip(values, islice(counts, len(values)), strict=True)),
+                    len(values),
+                    next(others),
+                    raw,
+                )
+                for values, raw in zip(wire.values, wire.hashes, strict=True)
+            }
+        )
     return found
 
 
-def _require(holds: bool, what: str) -> None:
-    if not holds:
-        raise CodecError(f"not a profile: {what}")
+def _categories(counts: dict[str, int], size: int, other: int, raw: bytes) -> Categories:
+    require(size <= TOP, "more values than a feature has")
+    require(len(counts) == size, "a value twice")
+    require(max(map(len, counts), default=0) <= LONGEST, "a value that is too long")
+    ranked = [(-count, value) for value, count in counts.items()]
+    require(all(map(lt, ranked, ranked[1:])), "values out of order")
+    require(all(counts.values()), "a value without a record")
+    if not raw:
+        return Categories(counts, other)
+    require(len(raw) <= 8 * MINIMUM_VALUES and len(raw) % 8 == 0, "hashes")
+    hashes: NDArray[np.uint64] = np.frombuffer(raw, _RAW_HASHES)
+    require(bool((hashes[1:] > hashes[:-1]).all()), "hashes out of order")
+    return Categories(counts, other, tuple(hashes.tolist()))

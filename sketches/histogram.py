@@ -28,6 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .ragged import edges
 from .table import FloatArray, IntArray
 
 ScaleArray = NDArray[np.int16]
@@ -71,7 +72,10 @@ class Histograms:
 
     def totals(self) -> IntArray:
         """Values of each feature, shape (F,)."""
-        before = _starts(self.count)
+        if (self.starts[1:] > self.starts[:-1]).all():
+            totals: IntArray = np.add.reduceat(self.count, self.starts[:-1])
+            return totals
+        before = edges(self.count)
         return before[self.starts[1:]] - before[self.starts[:-1]]
 
     def middles(self) -> FloatArray:
@@ -88,20 +92,20 @@ class Histograms:
         if not self.features:
             return empty(len(places))
         sizes = np.where(known, np.diff(self.starts)[at], 0)
-        starts = _starts(sizes)
+        starts = edges(sizes)
         bins = np.repeat(self.starts[at] - starts[:-1], sizes) + np.arange(starts[-1])
         folded = np.where(known, self.folded[at], FINEST).astype(np.int16)
         return Histograms(starts, self.scale[bins], self.index[bins], self.count[bins], folded)
 
     def cut(self, start: int, stop: int) -> Histograms:
-        """The features ``[start, stop)``; their bins stay where they are in memory."""
+        """The features ``[start, stop)``, in memory of their own."""
         first, last = int(self.starts[start]), int(self.starts[stop])
         return Histograms(
             self.starts[start : stop + 1] - first,
-            self.scale[first:last],
-            self.index[first:last],
-            self.count[first:last],
-            self.folded[start:stop],
+            self.scale[first:last].copy(),
+            self.index[first:last].copy(),
+            self.count[first:last].copy(),
+            self.folded[start:stop].copy(),
         )
 
 
@@ -159,9 +163,11 @@ def merge(
 
 def beside(parts: Sequence[Histograms]) -> Histograms:
     """Histograms of different features as one."""
+    if len(parts) == 1:
+        return parts[0]
     sizes = np.concatenate([np.diff(part.starts) for part in parts])
     return Histograms(
-        _starts(sizes),
+        edges(sizes),
         np.concatenate([part.scale for part in parts]),
         np.concatenate([part.index for part in parts]),
         np.concatenate([part.count for part in parts]),
@@ -178,13 +184,6 @@ def widened(histograms: Histograms, scale: IntArray) -> Histograms:
 
 
 _Bins = tuple[IntArray, IntArray, IntArray, IntArray]
-
-
-def _starts(sizes: IntArray) -> IntArray:
-    """Where stretches of these sizes begin, and the end of the last."""
-    starts = np.zeros(len(sizes) + 1, dtype=np.int64)
-    np.cumsum(sizes, out=starts[1:])
-    return starts
 
 
 def _unfolded(features: int) -> ScaleArray:
@@ -231,7 +230,7 @@ def _capped(features: int, bins: _Bins, folded: ScaleArray) -> Histograms:
     sizes = np.bincount(owner, minlength=features)
     over = (sizes > CAP).nonzero()[0]
     if len(over):
-        starts = _starts(sizes)
+        starts = edges(sizes)
         least = np.full(features, FINEST, dtype=np.int64)
         for feature in over.tolist():
             mine = slice(starts[feature], starts[feature + 1])
@@ -239,7 +238,7 @@ def _capped(features: int, bins: _Bins, folded: ScaleArray) -> Histograms:
         scale, index = _coarsened(scale, index, least[owner])
         owner, scale, index, count = _added(owner, scale, index, count)
         sizes = np.bincount(owner, minlength=features)
-    starts = _starts(sizes)
+    starts = edges(sizes)
     return Histograms(starts, scale.astype(np.int16), index, count, folded)
 
 

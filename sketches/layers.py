@@ -24,12 +24,14 @@ from numpy.typing import NDArray
 
 from . import histogram
 from .histogram import FINEST, Histograms
+from .ragged import spread
 from .table import FloatArray, IntArray
 
 HALF = 512  # bins on either side of the median's
 SUBSAMPLE = 256
 DEPTH = 8
 _FEW = 16  # groups that are looked at one by one
+_CACHED = 2**13  # values that are looked at together
 _COLUMNS = 2 * HALF + 2  # bins of a central layer, and one for what is further out
 _LARGEST = np.finfo(np.float64).max
 _ROUND = 1.5 * 2.0**52
@@ -298,33 +300,52 @@ def _heavy(
     """Take the bins to be refined out of the table, as groups of their own."""
     crowded = table > np.maximum(8, groups.sizes // 16)[:, None]
     rows = np.flatnonzero(crowded.any(axis=1))
-    if not len(rows):
-        return []
-    values, sizes = groups.values, groups.sizes[rows]
-    which = np.zeros(len(starts), dtype=bool)
-    which[rows] = True
+    # Large groups one by one: what each needs fits into the processor's cache.
+    most = max(1, _CACHED // int(groups.sizes.max()))
+    return [
+        found
+        for at in range(0, len(rows), most)
+        if (found := _heavy_of(rows[at : at + most], groups, starts, codes, table, crowded))
+    ]
+
+
+def _heavy_of(
+    rows: IntArray,
+    groups: Groups,
+    starts: IntArray,
+    codes: IntArray,
+    table: NDArray[np.intp],
+    crowded: NDArray[np.bool_],
+) -> Groups | None:
+    """The same of the groups ``rows``, which have such bins perhaps."""
+    sizes = groups.sizes[rows]
     if len(rows) == 1:
-        mine: slice | NDArray[np.bool_] = slice(starts[rows[0]], starts[rows[0]] + sizes[0])
+        mine: slice | IntArray = slice(starts[rows[0]], starts[rows[0]] + sizes[0])
+        cells = codes[mine] - rows[0] * _COLUMNS
     else:
-        mine = np.repeat(which, groups.sizes)
-    values, cells = values[mine], codes[mine]
-    cells = cells - np.repeat((rows - np.arange(len(rows))) * _COLUMNS, sizes)
+        mine = spread(starts[rows], sizes)
+        cells = codes[mine] - np.repeat((rows - np.arange(len(rows))) * _COLUMNS, sizes)
+    values = groups.values[mine]
     one = np.zeros(len(rows) * _COLUMNS)
     one[cells] = values  # any value of each bin
     mixed = np.zeros(len(one), dtype=bool)
     mixed[cells[one[cells] != values]] = True
-    heavy = crowded[rows].ravel() & mixed
-    places = np.flatnonzero(heavy)
+    mixed &= crowded[rows].ravel()
+    places = np.flatnonzero(mixed)
     if not len(places):
-        return []
-    inside = np.flatnonzero(heavy[cells])
-    inside = inside[np.argsort(cells[inside], kind="stable")]  # bin after bin, in record order
+        return None
     row, column = rows[places // _COLUMNS], places % _COLUMNS
-    held, values = table[row, column], values[inside]
+    held = table[row, column]
     table[row, column] = 0
+    if len(places) <= _FEW // 4:
+        values = np.concatenate([values[cells == place] for place in places.tolist()])
+    else:
+        inside = np.flatnonzero(mixed[cells])
+        order = np.argsort(cells[inside], kind="stable")  # bin after bin, in record order
+        values = values[inside[order]]
     first = np.cumsum(held) - held
     ends = np.minimum.reduceat(values, first), np.maximum.reduceat(values, first)
-    return [Groups(values, held, *ends, groups.owner[row])]
+    return Groups(values, held, *ends, groups.owner[row])
 
 
 def _runs(

@@ -162,12 +162,12 @@ def _split(whole: Numbers, owner: IntArray, parts: int) -> list[Numbers]:
     return [
         Numbers(
             whole.names[start:stop],
-            whole.count[start:stop],
-            whole.mean[start:stop],
-            whole.m2[start:stop],
-            whole.minimum[start:stop],
-            whole.maximum[start:stop],
-            whole.zeros[start:stop],
+            whole.count[start:stop].copy(),
+            whole.mean[start:stop].copy(),
+            whole.m2[start:stop].copy(),
+            whole.minimum[start:stop].copy(),
+            whole.maximum[start:stop].copy(),
+            whole.zeros[start:stop].copy(),
             whole.histogram.cut(start, stop),
         )
         for start, stop in pairwise(edges)

@@ -6,6 +6,9 @@ unsigned ones first (0, -1, 1, -2, ...), so that small ones of either sign stay 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,24 +23,46 @@ def pack(numbers: IntArray) -> bytes:
     Raises:
         ValueError: A number is negative.
     """
+    return pack_all(numbers, np.array([len(numbers)]))[0]
+
+
+def pack_all(numbers: IntArray, sizes: IntArray) -> list[bytes]:
+    """The bytes of the first ``sizes[0]`` numbers, of the next ``sizes[1]`` and so on.
+
+    Raises:
+        ValueError: A number is negative.
+    """
+    stops = np.cumsum(sizes)
     if not len(numbers):
-        return b""
+        return [b""] * len(sizes)
     if int(numbers.min()) < 0:
         raise ValueError(f"{int(numbers.min())} is negative")
-    largest = int(numbers.max())
-    if largest < 1 << 7:
-        return numbers.astype(np.uint8).tobytes()
-    length = np.ones(len(numbers), dtype=np.int64)
-    for more in range(1, (largest.bit_length() + 6) // 7):
-        length += numbers >= 1 << (7 * more)
-    ends = np.cumsum(length)
-    out = np.empty(int(ends[-1]), dtype=np.uint8)
-    at, rest, left = ends - length, numbers, length
-    while len(at):
-        out[at] = (rest & 0x7F) | ((left > 1) << 7)
-        on = np.flatnonzero(left > 1)
-        at, rest, left = at[on] + 1, rest[on] >> 7, left[on] - 1
-    return out.tobytes()
+    low = numbers.astype(np.uint8)  # the last byte of a small number
+    large = np.flatnonzero(numbers >= 1 << 7)
+    if not len(large):
+        return _cut(low.tobytes(), stops)
+    rest = numbers[large]
+    low[large] = rest | 0x80
+    more = np.ones(len(large), dtype=np.int64)  # bytes after the first of each
+    for length in range(2, (int(rest.max()).bit_length() + 6) // 7):
+        more += rest >= 1 << (7 * length)
+    after = np.cumsum(more)
+    number = np.repeat(np.arange(len(large)), more)
+    place = np.arange(len(number)) - (after - more)[number] + 1  # within its number
+    out = np.empty(len(numbers) + len(number), dtype=np.uint8)
+    first = np.ones(len(out), dtype=bool)
+    at = np.arange(len(number)) + large[number] + 1
+    first[at] = False
+    out[first] = low
+    out[at] = ((rest[number] >> 7 * place) & 0x7F) | ((place < more[number]) << 7)
+    return _cut(out.tobytes(), stops + np.append(0, after)[np.searchsorted(large, stops)])
+
+
+def _cut(data: bytes, stops: IntArray) -> list[bytes]:
+    """The bytes up to each of the stops."""
+    if len(stops) == 1:
+        return [data]
+    return [data[start:stop] for start, stop in pairwise([0, *stops.tolist()])]
 
 
 def unpack(data: bytes) -> IntArray:
@@ -46,25 +71,36 @@ def unpack(data: bytes) -> IntArray:
     Raises:
         ValueError: The bytes end within a number, or one is over 2**63 - 1.
     """
-    found: NDArray[np.uint8] = np.frombuffer(data, dtype=np.uint8)
-    if not len(found):
-        return np.zeros(0, dtype=np.int64)
-    last = np.flatnonzero(found < 0x80)
-    if not len(last) or last[-1] != len(found) - 1:
+    return unpack_all([data])[0]
+
+
+def unpack_all(parts: Sequence[bytes]) -> tuple[IntArray, IntArray]:
+    """The numbers that were packed, those of one part after those of another, and how many each.
+
+    Raises:
+        ValueError: The bytes of a part end within a number, or one is over 2**63 - 1.
+    """
+    found: NDArray[np.uint8] = np.frombuffer(b"".join(parts), dtype=np.uint8)
+    stops = np.cumsum([0, *map(len, parts)])
+    whole = found < 0x80  # the last byte of a number
+    if not whole[stops[1:][stops[1:] > stops[:-1]] - 1].all():
         raise ValueError("bytes that end within a number")
-    if len(last) == len(found):
-        return found.astype(np.int64)
-    length = np.diff(last, prepend=-1)
-    if int(length.max()) > _LONGEST:
+    numbers = found[whole].astype(np.int64)
+    if len(numbers) == len(found):
+        return numbers, np.diff(stops)
+    at = np.flatnonzero(~whole)
+    number = at - np.arange(len(at))
+    new = np.ones(len(at), dtype=bool)
+    new[1:] = number[1:] != number[:-1]
+    first = np.flatnonzero(new)
+    length = np.diff(first, append=len(at))
+    if int(length.max()) >= _LONGEST:
         raise ValueError("a number over 63 bits")
-    numbers = found[last].astype(np.int64)
-    long = np.flatnonzero(length > 1)
-    value, end, held = numbers[long], last[long], length[long]
-    for part in range(1, int(held.max())):
-        on = np.flatnonzero(held > part)
-        value[on] = value[on] << 7 | (found[end[on] - part] & 0x7F)
-    numbers[long] = value
-    return numbers
+    place = np.arange(len(at)) - np.repeat(first, length)
+    low = np.add.reduceat((found[at] & 0x7F).astype(np.int64) << 7 * place, first)
+    number = number[first]
+    numbers[number] = numbers[number] << 7 * length | low
+    return numbers, np.diff(stops - np.searchsorted(at, stops))
 
 
 def folded(numbers: IntArray) -> IntArray:

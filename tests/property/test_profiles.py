@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from random import Random
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from sketches import histogram as histograms
 from sketches import numbers
-from sketches.codec import CodecError, decode, encode
+from sketches.codec import CodecError, decode, decode_all, encode, encode_all
 from sketches.histogram import CAP, FINEST, Histograms
 from sketches.numbers import Numbers
 from sketches.profile import (
@@ -276,6 +277,32 @@ def test_the_wire_keeps_every_bit(
     sent = encode(whole, max_bytes)
     assert profiles_equal(decode(sent), whole)
     assert profiles_equal(decode(sent[::-1]), whole)
+
+
+@given(
+    st.lists(st.one_of(tables(), wide_tables()), max_size=8),
+    st.sampled_from([300, 256_000]),
+    st.lists(st.binary(max_size=9), max_size=2),
+    st.randoms(use_true_random=False),
+)
+@settings(deadline=None)
+def test_many_on_the_wire_are_what_each_is_alone(
+    chunks: list[Table], max_bytes: int, broken: list[bytes], order: Random
+) -> None:
+    profiles = [
+        Profile(rejects={"json": 1}),
+        *profile_tables([(t, ProfileRules()) for t in chunks]),
+    ]
+    sent = encode_all(profiles, max_bytes)
+    assert sent == [encode(each, max_bytes) for each in profiles]
+    expected: list[tuple[list[bytes], Profile | None]] = [
+        *zip(sent, profiles, strict=True),
+        *(([*sent[0], data], None) for data in broken),
+    ]
+    order.shuffle(expected)
+    found = decode_all([parts for parts, _ in expected])
+    for one, (_, other) in zip(found, expected, strict=True):
+        assert one is other if one is None or other is None else profiles_equal(one, other)
 
 
 @given(st.binary(max_size=200))

@@ -92,7 +92,7 @@ def test_a_profile_record_names_its_window_its_key_and_its_offsets() -> None:
 def test_a_large_profile_goes_in_parts_that_are_all_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(closings, "encode", lambda profile: codec.encode(profile, 1_000))
+    monkeypatch.setattr(closings, "encode_all", lambda held: codec.encode_all(held, 1_000))
     big = made("a", 20, records=40, features=20)
     profiles, marks = split(log_records(closing(big), PLACE))
     assert len(profiles) > 1
