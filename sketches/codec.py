@@ -235,17 +235,12 @@ def _numbers(
     for names, wire, (start, stop) in zip(names_of, wires, _rows(features), strict=True):
         require(len(wire.moments) == 4 * 8 * (stop - start), "moments do not match the features")
         moments: FloatArray = np.frombuffer(wire.moments, dtype="<f8").astype(np.float64)
+        mean, m2, minimum, maximum = moments.reshape(4, stop - start)
         held = tuple(map(names.__getitem__, places[start:stop]))
-        mine = slice(start, stop)
-        found.append(
-            Numbers(
-                known.setdefault(held, held),
-                count[mine].copy(),
-                *moments.reshape(4, stop - start),
-                zeros[mine].copy(),
-                bins.cut(start, stop),
-            )
-        )
+        held = known.setdefault(held, held)
+        counts, none = count[start:stop].copy(), zeros[start:stop].copy()
+        mine = bins.cut(start, stop)
+        found.append(Numbers(held, counts, mean, m2, minimum, maximum, none, mine))
     return found
 
 
