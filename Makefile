@@ -71,6 +71,7 @@ readme: $(VENV)/.ready
 
 contract: $(VENV)/.ready
 	$(BIN)/python -m consumer.asyncapi
+	$(BIN)/python -m tests.golden_events
 
 asyncapi-parser:
 	@if command -v npm >/dev/null; then \

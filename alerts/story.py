@@ -40,10 +40,12 @@ class Seen(NamedTuple):
     Attributes:
         parts: Of the features that changed, in what they were before and after the onset.
         note: Why there is nothing, or not all; empty: all is there.
+        deployed: (time, version) of the model's versions that begin near the onset.
     """
 
     parts: Mapping[Part, Comparison]
     note: str = ""
+    deployed: Sequence[tuple[str, str]] = ()
 
 
 def table(incidents: Iterable[Incident], width: int = 80) -> list[str]:
@@ -57,13 +59,14 @@ def table(incidents: Iterable[Incident], width: int = 80) -> list[str]:
     if not rows:
         return ["no incidents"]
     width = max(width, NARROWEST)
-    told = [f"{'ID':8} {'SEVERITY':8} {'STATE':8} {'CAUSE':12} {'SINCE':17} OWNER"]
-    for each in rows:
+    times = [_moment(began(each.event)) for each in rows]
+    long = max(map(len, times))
+    told = [f"{'ID':8} {'SEVERITY':8} {'STATE':8} {'CAUSE':12} {'SINCE':{long}} OWNER"]
+    for each, since in zip(rows, times, strict=True):
         event = each.event
-        since = began(event)
         row = (
             f"{each.id[:8]:8} {event.severity:8} {each.state:8} {_cause(event):12} "
-            f"{'-' if since is None else moment(since):17} {short(event.owner or '-')}"
+            f"{since:{long}} {short(event.owner or '-')}"
         )
         told += [_cut(row, width), _cut(f"  {printable(event.summary)}", width)]
     return told
@@ -108,11 +111,11 @@ def story(
     width = max(width, NARROWEST)
     last = history[-1]
     told = [*_wrapped(last.summary, width), *_head(last, width), "", "TIME LINE"]
-    told += [line for each in _time_line(history) for line in _wrapped(each, width, 29)]
+    told += _time_line(history, width)
     if isinstance(last, Opened | Updated | Resolved) and last.changes:
         told += ["", "WHAT CHANGED, before → after"]
         told += _features(last, seen, width)
-    if near := _beside(last, beside):
+    if near := _beside(last, beside, seen):
         told += ["", "WHAT ELSE CHANGED THEN", *(_cut(each, width) for each in near)]
     told += ["", "IN WORDS", *_wrapped(last.text, width)]
     if isinstance(last, Opened | Updated | Resolved) and last.evidence.ranges:
@@ -158,22 +161,25 @@ def _head(event: Event, width: int) -> list[str]:
     return told
 
 
-def _time_line(history: Sequence[Event]) -> list[str]:
+def _time_line(history: Sequence[Event], width: int) -> list[str]:
     first = history[0]
-    told = []
+    told: list[tuple[str, str, str]] = []
     if isinstance(first, Opened | Updated | Resolved):
         onsets = sorted({each.onset for event in history for each in _changes(event)})
         unsure = "estimated"
         if len(onsets) > 1:
             unsure += f"; its changes begin {moment(onsets[0])} to {moment(onsets[-1])}"
         seen = f"seen {between(first.onset, first.detected)} later"
-        told.append(f"{moment(first.onset):17} onset      {unsure}; {seen}")
+        told.append((moment(first.onset), "onset", f"{unsure}; {seen}"))
     elif isinstance(first, NoData):
-        told.append(f"{moment(first.since):17} last data")
-    for event in history:
-        time = "-" if event.time is None else moment(event.time)
-        told.append(f"{time:17} {_word(event):10} {_news(event)}")
-    return told
+        told.append((moment(first.since), "last data", ""))
+    told += [(_moment(event.time), _word(event), _news(event)) for event in history]
+    long = max(len(time) for time, _, _ in told)
+    return [
+        line
+        for time, word, text in told
+        for line in _wrapped(f"{time:{long}} {word:10} {text}", width, long + 12)
+    ]
 
 
 def _word(event: Event) -> str:
@@ -226,8 +232,8 @@ def _features(event: IncidentEvent, seen: Seen, width: int) -> list[str]:
     return told
 
 
-def _beside(event: Event, others: Iterable[Incident]) -> list[str]:
-    """Incidents that began near this one, or within it."""
+def _beside(event: Event, others: Iterable[Incident], seen: Seen) -> list[str]:
+    """Versions that began, and incidents, near this one."""
     since = began(event)
     if since is None:
         return []
@@ -239,8 +245,9 @@ def _beside(event: Event, others: Iterable[Incident]) -> list[str]:
         if each.id != event.incident and start is not None and low <= _time(start) <= high:
             near.append((start, each))
     near.sort(key=lambda one: (one[0], one[1].id))
-    told = [
-        f"{moment(start):17} #{each.id[:8]} {printable(each.event.summary)}"
+    told = [f"{moment(time)} first records of version {short(v)}" for time, v in seen.deployed]
+    told += [
+        f"{moment(start)} #{each.id[:8]} {printable(each.event.summary)}"
         for start, each in near[:MOST_BESIDE]
     ]
     if len(near) > MOST_BESIDE:
@@ -265,6 +272,10 @@ def _changes(event: Event) -> tuple[ChangedFeature, ...]:
 
 def _cause(event: Event) -> str:
     return "-" if isinstance(event, DataLoss | LimitReached) else event.cause
+
+
+def _moment(time: str | None) -> str:
+    return "-" if time is None else moment(time)
 
 
 def _time(text: str) -> datetime:

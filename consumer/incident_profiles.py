@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -31,56 +31,74 @@ class Span(NamedTuple):
 
 
 def span(event: Opened | Updated | Resolved) -> Span:
-    """As long before the onset as after it, an hour to a day."""
-    onset = _microseconds(event.onset)
-    end = event.time if isinstance(event, Resolved) and event.time else event.evidence.end
-    length = min(max(_microseconds(end) - onset, HOUR), DAY)
-    return Span(onset - length, onset, min(_microseconds(end), onset + DAY))
+    """An hour to a day before the onset, and up to a day after it while it lasts."""
+    onset, seen = _microseconds(event.onset), _microseconds(event.evidence.end)
+    length = min(max(seen - onset, HOUR), DAY)
+    until = onset + DAY
+    if isinstance(event, Resolved) and event.time is not None:
+        until = min(until, _microseconds(event.time))
+    return Span(onset - length, onset, until)
+
+
+class Held(NamedTuple):
+    """What the profiles log holds.
+
+    Attributes:
+        windows: Of the features wanted.
+        deployed: Version -> end of its first window, of those that begin within the span.
+        whole: All was read in time.
+    """
+
+    windows: Windows
+    deployed: Mapping[str, int]
+    whole: bool
 
 
 def windows(
     settings: Settings, admin: Admin, event: Opened | Updated | Resolved, parts: Sequence[Part]
-) -> tuple[Windows, bool]:
-    """The windows of an incident that the profiles log still holds, and whether all were read.
+) -> Held:
+    """What the profiles log still holds of an incident.
 
     Raises:
         KafkaFailure: The profiles log cannot be read.
     """
     count = admin.topics().get(settings.profiles_topic)
     if count is None:
-        return {}, True
+        return Held({}, {}, True)
     place = settings.profiles_topic, log_partition(event.topic, event.model, count)
     when = span(event)
     # No profile is written before its window ends, by the broker's clock.
     start, stop = (admin.offsets({place: at})[place] for at in (when.since, "latest"))
     deadline = time.monotonic() + PATIENCE
     late = False
+    firsts: dict[str, int] = {}
 
     def records() -> Iterator[ProfileRecord]:
         nonlocal late
         for raw in read_range(settings.kafka, place, start, stop, group=settings.group):
             for value in raw.values:
                 record = _profile(value)
-                if record is not None:
+                if record is None or (record.topic, record.model) != (event.topic, event.model):
+                    continue
+                if when.since < record.end <= when.until:
+                    firsts[record.version] = min(firsts.get(record.version, record.end), record.end)
                     yield record
             late = time.monotonic() > deadline
             if late:
                 return
 
-    return gathered(records(), event.topic, event.model, when, parts), not late
+    found = gathered(records(), parts)
+    oldest = min(firsts.values(), default=0)
+    deployed = {version: end for version, end in firsts.items() if version and end > oldest}
+    return Held(found, deployed, not late)
 
 
-def gathered(
-    records: Iterable[ProfileRecord], topic: str, model: str, when: Span, parts: Sequence[Part]
-) -> Windows:
-    """The windows of a model in a span, all input partitions together, of some features.
+def gathered(records: Iterable[ProfileRecord], parts: Sequence[Part]) -> Windows:
+    """The windows of one model, all input partitions together, of some features.
 
     Args:
         records: Of the profiles log, in order; repetitions count once, what cannot be read not at
             all.
-        topic: Input topic.
-        model: Model.
-        when: The span.
         parts: What is wanted.
     """
     features: dict[tuple[str, str], set[str]] = {}
@@ -90,9 +108,7 @@ def gathered(
     found: Windows = {}
     for each in records:
         names = features.get((each.version, each.segment))
-        if (each.topic, each.model) != (topic, model) or names is None:
-            continue
-        if not when.since < each.end <= when.until:
+        if names is None:
             continue
         pieces = held.setdefault((each.partition, each.end, each.version, each.segment), {})
         if len(pieces) == each.parts or each.part in pieces:

@@ -12,6 +12,7 @@ from typing import Final
 from alerts.events import Event, EventFormatError, Opened, Resolved, Updated
 from alerts.read import Incident, State, as_it_stands, fits, with_values
 from alerts.story import Seen, ranked, replays, story, table
+from alerts.units import rfc3339
 from consumer.incident_profiles import compared, span, wanted, windows
 from consumer.kafka import Admin
 from consumer.settings import Settings
@@ -75,9 +76,11 @@ def show_one(settings: Settings, name: str, *, json: bool, plot: Path | None) ->
     seen = Seen({})
     if isinstance(last, Opened | Updated | Resolved):
         parts = wanted(last)[:MOST_PICTURES]
-        found, whole = windows(settings, Admin(settings.kafka), last, parts)
-        seen = Seen(compared(found, parts, span(last).onset))
-        if not whole:
+        held = windows(settings, Admin(settings.kafka), last, parts)
+        found = held.windows
+        deployed = sorted((rfc3339(end), version) for version, end in held.deployed.items())
+        seen = Seen(compared(found, parts, span(last).onset), deployed=deployed)
+        if not held.whole:
             seen = seen._replace(note="pictures of a part of the windows: reading took too long")
         elif parts and not seen.parts:
             text = f"{settings.profiles_topic} does not hold the windows of that time any more"

@@ -19,7 +19,7 @@ from consumer.batch import Reject
 from consumer.rejects import JSON_SYNTAX, reject_message
 from consumer.settings import Settings
 from consumer.topics import specs
-from tests.unit.test_events import every_type
+from tests.golden_events import every_type
 from tests.unit.test_rejects import raw
 
 ALERTS = Path(__file__).parents[2] / "alerts"

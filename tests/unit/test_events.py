@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,7 +14,6 @@ from jsonschema import Draft202012Validator
 from alerts.events import (
     EVENT_TYPES,
     OWNERSHIP_BYTES,
-    Event,
     EventFormatError,
     Opened,
     encode,
@@ -24,10 +22,11 @@ from alerts.events import (
     owned,
     to_message,
 )
-from alerts.notices import data_back, data_loss, limit_reached, no_data
+from alerts.notices import limit_reached
 from alerts.schema import schema, schema_text
 from consumer.settings import Settings
-from tests.alert_reports import HOUR, MINUTE, T0, Report, Told, change, check, key, missing
+from tests.alert_reports import MINUTE, T0, Report, Told, change, check, key
+from tests.golden_events import DATA, NEWEST, every_type, written
 
 GOLDEN = (
     b'{"type":"no_data","v":1,"id":"21ebcf3d9e5f0ba4c9e6","incident":"4a83608bb6a3bd4e2b51",'
@@ -39,34 +38,6 @@ GOLDEN = (
 
 # Fields that a later release of format 1 added: always written, and defaulted when they are read.
 ADDED = {"cause", "labels", "owner", "runbook", "dashboard"}
-DATA = Path(__file__).parents[1] / "data"
-
-
-def every_type() -> list[Event]:
-    told = Told()
-    fall = change()
-    told.say(T0 + 10 * MINUTE, fall)
-    told.say(T0 + HOUR, missing("age"))
-    told.say(T0 + 2 * HOUR, recovered=(fall,), settled=(missing("age"),))
-    loss = SimpleNamespace(
-        topic="predictions",
-        partition=3,
-        reason="offsets",
-        time=T0,
-        start=100,
-        stop=250,
-        since=None,
-        until=None,
-        expected=None,
-        found=None,
-    )
-    return [
-        *told.events,
-        no_data("app", "predictions", "credit-risk", T0, T0 + 10 * MINUTE),
-        data_back("app", "predictions", "credit-risk", T0, T0 + HOUR),
-        data_loss("app", loss),
-        limit_reached("app", "predictions", "versions", None),
-    ]
 
 
 def test_every_type_is_valid_and_reads_back_as_it_was() -> None:
@@ -133,8 +104,8 @@ def test_events_of_every_release_read_are_valid_and_keep_all_they_said(path: Pat
 
 
 def test_the_newest_golden_events_are_what_this_release_writes() -> None:
-    newest = max(DATA.glob("events-*.jsonl")).read_bytes()
-    assert newest == b"".join(encode(event) + b"\n" for event in every_type())
+    assert max(DATA.glob("events-*.jsonl")) == NEWEST
+    assert NEWEST.read_bytes() == written(), "run make contract"
 
 
 def test_owners_fit_beside_the_largest_incident() -> None:
