@@ -107,6 +107,7 @@ class Change(msgspec.Struct, frozen=True):
         detected: End of the window in which the detector fired, microseconds.
         baseline: Id of the baseline.
         top: Categories or value ranges that moved most: (name, share before, share after).
+        baseline_version: Version that the baseline was inherited from; None: it is its own.
     """
 
     version: str
@@ -128,3 +129,4 @@ class Change(msgspec.Struct, frozen=True):
     detected: int
     baseline: str
     top: tuple[tuple[str, float, float], ...] = ()
+    baseline_version: str | None = None

@@ -16,15 +16,16 @@ import msgspec
 import numpy as np
 
 from . import budget
-from .baseline import Baseline, Learner, pack_baseline, unpack_baseline
+from .baseline import Baseline, Learner
 from .blocks import DAY, Block
 from .budget import Thresholds
 from .changed import Finding, Step
 from .detection import Change, DetectionSettings, Severity
 from .given import GivenBaseline
 from .moved import moved_most
-from .prior import Prior, Priors
+from .prior import Priors
 from .profile import Profile
+from .report import BaselineLearned, Key, MonitorReport
 from .signals import (
     RULES,
     Gates,
@@ -33,78 +34,18 @@ from .signals import (
     measure_model,
     native,
 )
+from .stream import GIVEN, Name, Stream, key, parts
+from .succession import inherited, tempered
 from .telling import Telling
 from .watch import Watch
 
-VERSION: Final = 2
-Key = tuple[str, str, str, str]  # version, segment, feature, signal
-# Of a stream: version, segment, and _GIVEN if it is compared with a given baseline; None: the model
-# as a whole.
-_Name = tuple[str, ...] | None
-_GIVEN: Final = "given"
+__all__ = ["BaselineLearned", "Key", "ModelMonitor", "MonitorReport", "StateError"]
+
+VERSION: Final = 3
 
 
 class StateError(ValueError):
     """Bytes that are not the state of a monitor, or one of a newer release."""
-
-
-class BaselineLearned(msgspec.Struct, frozen=True):
-    """A baseline that has just been completed; it holds from the next window on.
-
-    Attributes:
-        id: Content hash.
-        version: Of the records in it; empty: the model as a whole, or no version.
-        segment: Likewise.
-        whole: It is that of the model as a whole (volume, late, rejects, errors).
-        records: Records in it.
-        start: Start of its first window, microseconds.
-        end: End of its last one.
-    """
-
-    id: str
-    version: str
-    segment: str
-    whole: bool
-    records: int
-    start: int
-    end: int
-
-
-class MonitorReport(msgspec.Struct, frozen=True):
-    """What a monitor says about one window.
-
-    Attributes:
-        now: End of the window, microseconds.
-        changes: New changes, and known ones that doubled, turned or became critical.
-        active: Keys of all that is still changed.
-        recovered: Keys of what has returned to the baseline.
-        settled: Keys of what did not return, and is taken as the new normal.
-        learned: Baselines completed.
-        learning: (version, segment) of streams without a baseline yet -> part of it, 0 to 1.
-        watched: Different features whose signals are tested, over all streams.
-    """
-
-    now: int
-    changes: tuple[Change, ...] = ()
-    active: tuple[Key, ...] = ()
-    recovered: tuple[Key, ...] = ()
-    settled: tuple[Key, ...] = ()
-    learned: tuple[BaselineLearned, ...] = ()
-    learning: tuple[tuple[str, str, float], ...] = ()
-    watched: int = 0
-
-
-class _Stream:
-    __slots__ = ("baseline", "block", "end", "gates", "learner", "telling", "watch")
-
-    def __init__(self, start: int, features: bool, prior: Prior | None = None) -> None:
-        self.block: Block | None = None
-        self.end = start  # of the last block
-        self.learner: Learner | None = Learner(start, features, prior)
-        self.baseline: Baseline | None = None
-        self.watch: Watch | None = None
-        self.telling: Telling | None = None
-        self.gates: Gates | None = None
 
 
 class ModelMonitor:
@@ -120,7 +61,7 @@ class ModelMonitor:
         self.topic = topic
         self.model = model
         self._settings = settings
-        self._streams: dict[_Name, _Stream] = {}
+        self._streams: dict[Name, Stream] = {}
         self._priors = Priors()
         self._active: tuple[Key, ...] = ()
         self._watched = 0
@@ -134,9 +75,9 @@ class ModelMonitor:
         if not self._priors.give(baseline):
             return
         for name, stream in self._streams.items():
-            if name is None or name[2:] != (_GIVEN,):
+            if name is None or name[2:] != (GIVEN,):
                 continue
-            prior = self._priors.of(*_parts(name))
+            prior = self._priors.of(*parts(name))
             if prior is not None and prior.id == baseline.id:
                 stream.learner = Learner(stream.end, True, prior)
 
@@ -155,17 +96,17 @@ class ModelMonitor:
             if not profiles[name].records:
                 continue
             self._add(name, end, window, [profiles[name]], found)
-            if self._priors.of(*name) is not None:
-                self._add((*name, _GIVEN), end, window, [profiles[name]], found)
+            if (*name, GIVEN) in self._streams or self._priors.of(*name) is not None:
+                self._add((*name, GIVEN), end, window, [profiles[name]], found)
         self._add(None, end, window, [profiles[name] for name in sorted(profiles)], found)
         if found.learned:
             self._retune()
         if found.stepped:
             self._active = self._keys()
         learning = tuple(
-            (*_parts(name), stream.learner.progress(self._settings))
+            (*parts(name), stream.learner.progress(self._settings))
             for name, stream in self._streams.items()
-            if stream.learner is not None and stream.watch is None and name is not None
+            if stream.learner is not None and name is not None and not self._is_watched(name)
         )
         return MonitorReport(
             now=end,
@@ -178,6 +119,11 @@ class ModelMonitor:
             watched=self._watched,
         )
 
+    def _is_watched(self, name: tuple[str, ...]) -> bool:
+        """Whether any baseline of the version and segment is in use."""
+        both = (self._streams.get(each) for each in (name[:2], (*name[:2], GIVEN)))
+        return any(stream is not None and stream.watch is not None for stream in both)
+
     def apply_settings(self, settings: DetectionSettings) -> None:
         """Judge by other settings from here on; what has been learned stays."""
         self._settings = settings
@@ -186,35 +132,33 @@ class ModelMonitor:
                 stream.gates = self._gates(name, stream.baseline)
         self._retune()
 
-    def _gates(self, name: _Name, baseline: Baseline) -> Gates:
+    def _gates(self, name: Name, baseline: Baseline) -> Gates:
         """What is worth telling; features that a given baseline has are compared with that."""
         found = gates(baseline.layout, self._settings, self.model)
-        given = self._streams.get((*name, _GIVEN)) if name is not None else None
+        given = self._streams.get((*name, GIVEN)) if name is not None else None
         if given is None or given.baseline is None:
             return found
         covered = set(given.baseline.layout.features)
         mine = np.array([feature not in covered for feature in baseline.layout.features])
         return replace(found, tested=found.tested & mine)
 
-    def _hand_over(self, name: _Name) -> None:
+    def _hand_over(self, name: Name) -> None:
         """What a given baseline covers is not compared any more with what was learned."""
-        stream = self._streams.get(_parts(name))
+        stream = self._streams.get(parts(name))
         if stream is None or stream.watch is None or stream.baseline is None:
             return
-        stream.gates = self._gates(_parts(name), stream.baseline)
+        stream.gates = self._gates(parts(name), stream.baseline)
         covered = np.flatnonzero(~stream.gates.tested).tolist()
         stream.watch.forget(covered)
         if stream.telling is not None:
             stream.telling.sift(Step([], covered, []))
 
     def _add(
-        self, name: _Name, end: int, window: int, profiles: list[Profile], found: _Found
+        self, name: Name, end: int, window: int, profiles: list[Profile], found: _Found
     ) -> None:
         stream = self._streams.get(name)
         if stream is None:
-            given = name is not None and name[2:] == (_GIVEN,)
-            prior = self._priors.of(*_parts(name)) if given else None
-            stream = self._streams[name] = _Stream(end - window, name is not None, prior)
+            stream = self._begin(name, end - window)
         block, until = stream.block, self._settings.learn_until
         if block is not None and (
             end - block.start > DAY or (until is not None and block.end <= until < end)
@@ -228,7 +172,25 @@ class ModelMonitor:
         if stream.block.messages >= self._settings.min_records:
             self._close(name, stream, found)
 
-    def _close(self, name: _Name, stream: _Stream, found: _Found) -> None:
+    def _begin(self, name: Name, start: int) -> Stream:
+        """A new stream; of a new version also one that inherits its parent's baseline."""
+        if name is None:
+            stream = Stream(start, False)
+        elif name[2:] == (GIVEN,):
+            stream = Stream(start, True, self._priors.of(*parts(name)))
+        else:
+            stream = Stream(start, True)
+            prior = self._priors.of(*parts(name))
+            heir = inherited(self._streams, parts(name), start, prior, self._thresholds)
+            if heir is not None and heir.baseline is not None:
+                self._streams[name] = stream
+                self._streams[*parts(name), GIVEN] = heir
+                heir.gates = self._gates((*name, GIVEN), heir.baseline)
+                self._retune()
+        self._streams[name] = stream
+        return stream
+
+    def _close(self, name: Name, stream: Stream, found: _Found) -> None:
         """Learn from a block, or test it."""
         block = stream.block
         if block is None or not block.messages:
@@ -262,9 +224,9 @@ class ModelMonitor:
         if stream.telling is not None:
             step = stream.telling.sift(step)
         found.stepped = True
-        self._report(name, baseline, step, block, whole, found)
+        self._report(name, stream, step, block, whole, found)
 
-    def _learned(self, name: _Name, stream: _Stream, learner: Learner, found: _Found) -> None:
+    def _learned(self, name: Name, stream: Stream, learner: Learner, found: _Found) -> None:
         baseline, scales, expectation = learner.finish()
         judged = self._gates(name, baseline)
         stream.learner, stream.baseline, stream.gates = None, baseline, judged
@@ -278,9 +240,10 @@ class ModelMonitor:
             baseline.block_length,
         )
         if learner.prior is not None:
+            stream.source = None
             self._hand_over(name)
             found.stepped = True
-        version, segment = _parts(name)
+        version, segment = parts(name)
         found.learned.append(
             BaselineLearned(
                 baseline.id,
@@ -318,14 +281,14 @@ class ModelMonitor:
         return soft, hard
 
     def _retune(self) -> None:
-        self._watched = len(set[str]().union(*map(_watched, self._streams.values())))
+        self._watched = len(set[str]().union(*map(Stream.watched, self._streams.values())))
         for stream in self._streams.values():
             if stream.watch is not None and stream.baseline is not None:
                 stream.watch.retune(self._thresholds(stream.baseline))
 
     def _keys(self) -> tuple[Key, ...]:
         return tuple(
-            _key(name, stream.baseline, signal)
+            key(name, stream.baseline, signal)
             for name, stream in self._streams.items()
             if stream.watch is not None and stream.baseline is not None
             for signal in stream.watch.changed
@@ -334,35 +297,28 @@ class ModelMonitor:
 
     def _report(
         self,
-        name: _Name,
-        baseline: Baseline,
+        name: Name,
+        stream: Stream,
         step: Step,
         block: Block,
         whole: Profile | None,
         found: _Found,
     ) -> None:
+        baseline = stream.baseline
+        if baseline is None:
+            return
         for finding in step.found:
-            found.changes.append(_change(name, baseline, finding, block, whole))
-        found.recovered += [_key(name, baseline, signal) for signal in step.recovered]
-        found.settled += [_key(name, baseline, signal) for signal in step.settled]
+            change = _change(name, baseline, tempered(stream, finding), block, whole)
+            found.changes.append(msgspec.structs.replace(change, baseline_version=stream.source))
+        found.recovered += [key(name, baseline, signal) for signal in step.recovered]
+        found.settled += [key(name, baseline, signal) for signal in step.settled]
 
     def state(self) -> bytes:
         """All of it: a monitor restored from it gives the same reports from here on."""
-        streams = []
-        for name, stream in self._streams.items():
-            streams.append(
-                {
-                    "name": list(name) if name is not None else None,
-                    "end": stream.end,
-                    "block": stream.block.state() if stream.block is not None else None,
-                    "learner": stream.learner.state() if stream.learner is not None else None,
-                    "baseline": pack_baseline(stream.baseline)
-                    if stream.baseline is not None
-                    else None,
-                    "watch": stream.watch.state() if stream.watch is not None else None,
-                    "telling": stream.telling.state() if stream.telling is not None else None,
-                }
-            )
+        streams = [
+            {"name": list(name) if name is not None else None} | stream.state()
+            for name, stream in self._streams.items()
+        ]
         whole = {
             "v": VERSION,
             "topic": self.topic,
@@ -393,7 +349,7 @@ class ModelMonitor:
             found = cls(settings, whole["topic"], whole["model"])
             for each in whole["streams"]:
                 name = tuple(each["name"]) if each["name"] is not None else None
-                found._streams[name] = _restored(each)
+                found._streams[name] = Stream.restore(each)
             found._priors = Priors.restore(whole["priors"])
             found._finish_restore(whole["streams"])
         except StateError:
@@ -411,7 +367,7 @@ class ModelMonitor:
             if stream.baseline is not None:
                 stream.watch = Watch.restore(state["watch"], self._thresholds(stream.baseline))
         self._active = self._keys()
-        self._watched = len(set[str]().union(*map(_watched, self._streams.values())))
+        self._watched = len(set[str]().union(*map(Stream.watched, self._streams.values())))
 
 
 class _Found:
@@ -430,39 +386,10 @@ def _power_of_two(count: float) -> int:
     return 1 << max(math.ceil(count) - 1, 0).bit_length()
 
 
-def _restored(state: Mapping[str, Any]) -> _Stream:
-    stream = _Stream(state["end"], False)
-    if state["block"] is not None:
-        stream.block = Block.restore(state["block"])
-    stream.learner = Learner.restore(state["learner"]) if state["learner"] is not None else None
-    if state["baseline"] is not None:
-        stream.baseline = unpack_baseline(state["baseline"])
-        stream.telling = Telling.restore(stream.baseline.layout, state["telling"])
-    return stream
-
-
-def _watched(stream: _Stream) -> set[str]:
-    """Features of a stream with a signal under test."""
-    if stream.baseline is None or stream.gates is None:
-        return set()
-    features, tested = stream.baseline.layout.features, stream.gates.tested.tolist()
-    return {name for name, on in zip(features, tested, strict=True) if on and name}
-
-
-def _parts(name: _Name) -> tuple[str, str]:
-    """Version and segment of a stream."""
-    return (name[0], name[1]) if name is not None else ("", "")
-
-
-def _key(name: _Name, baseline: Baseline, signal: int) -> Key:
-    version, segment = _parts(name)
-    return version, segment, baseline.layout.features[signal], baseline.layout.signals[signal]
-
-
 def _change(
-    name: _Name, baseline: Baseline, finding: Finding, block: Block, whole: Profile | None
+    name: Name, baseline: Baseline, finding: Finding, block: Block, whole: Profile | None
 ) -> Change:
-    version, segment, feature, signal = _key(name, baseline, finding.signal)
+    version, segment, feature, signal = key(name, baseline, finding.signal)
     rule, reference = RULES[signal], baseline.reference
     severity: Severity = "critical" if finding.critical else "warning"
     size = abs(finding.shift)

@@ -1,0 +1,123 @@
+"""A new version of a model starts from its parent's baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sketches import profile
+from sketches.detection import Change, DetectionSettings
+from sketches.given import GivenBaseline
+from sketches.monitor import ModelMonitor, MonitorReport
+from sketches.profile import Profile
+from tests.streams import DAY, WINDOW, Alter, Records, normal, windows
+
+SETTINGS = DetectionSettings(learn_for=DAY, learn_records=5_000)
+LEARNED = 144  # windows of a day
+SWITCH = 2 * LEARNED
+
+
+def stream(count: int, alter: Alter | None = None) -> list[tuple[int, Profile]]:
+    return list(windows({"x": normal, "@score": normal}, count, alter=alter))
+
+
+def fold(
+    monitor: ModelMonitor, found: Sequence[tuple[int, Profile]], version: str
+) -> list[MonitorReport]:
+    return [monitor.fold(end, WINDOW, {(version, ""): one}) for end, one in found]
+
+
+def changes(reports: Sequence[MonitorReport]) -> list[Change]:
+    return [change for report in reports for change in report.changes]
+
+
+def from_window(first: int, **by: float) -> Alter:
+    def alter(number: int, held: Records, random: np.random.Generator) -> None:
+        if number >= first:
+            for name, size in by.items():
+                held.numbers[name.replace("_", "@")] += size
+
+    return alter
+
+
+def test_it_is_watched_at_once_by_its_parents_baseline_and_says_so() -> None:
+    monitor = ModelMonitor(SETTINGS, "topic", "model")
+    found = stream(SWITCH + 60, from_window(SWITCH + 20, x=2.0))
+    reports = fold(monitor, found[:SWITCH], "1")
+    (parent,) = {each.id for report in reports for each in report.learned if not each.whole}
+    reports = fold(monitor, found[SWITCH : SWITCH + 20], "2")
+    assert not changes(reports)
+    assert not reports[-1].learning
+    reports = fold(monitor, found[SWITCH + 20 :], "2")
+    (first, *_) = changes(reports)
+    assert (first.version, first.feature, first.baseline) == ("2", "x", parent)
+    assert first.baseline_version == "1"
+    assert "critical" in {each.severity for each in changes(reports)}
+
+
+def test_a_version_like_its_parent_is_quiet_and_so_is_its_own_baseline() -> None:
+    monitor = ModelMonitor(SETTINGS, "topic", "model")
+    found = stream(SWITCH + 3 * LEARNED)
+    fold(monitor, found[:SWITCH], "1")
+    assert not changes(fold(monitor, found[SWITCH:], "2"))
+
+
+def test_what_came_with_the_version_is_told_and_wakes_nobody() -> None:
+    monitor = ModelMonitor(SETTINGS, "topic", "model")
+    found = stream(SWITCH + 100, from_window(SWITCH, x=2.0, _score=2.0))
+    fold(monitor, found[:SWITCH], "1")
+    told = changes(fold(monitor, found[SWITCH:], "2"))
+    assert {each.feature for each in told} == {"x", "@score"}
+    assert {each.severity for each in told if each.signal in {"location", "shape"}} == {"warning"}
+    assert {each.severity for each in told if each.feature == "@score"} == {"warning"}
+
+
+def test_a_version_with_inputs_all_missing_is_a_fault_and_pages() -> None:
+    def alter(number: int, held: Records, random: np.random.Generator) -> None:
+        if number >= SWITCH:
+            held.numbers["x"][:] = np.nan
+
+    monitor = ModelMonitor(SETTINGS, "topic", "model")
+    found = stream(SWITCH + 60, alter)
+    fold(monitor, found[:SWITCH], "1")
+    told = changes(fold(monitor, found[SWITCH:], "2"))
+    assert ("x", "critical") in {(each.feature, each.severity) for each in told}
+
+
+def test_a_feature_that_the_parent_lacks_is_learned_by_the_version_itself() -> None:
+    monitor = ModelMonitor(SETTINGS, "topic", "model")
+    fold(monitor, stream(SWITCH), "1")
+    names = {"x": normal, "@score": normal, "new": normal}
+    later = list(windows(names, SWITCH + 2 * LEARNED, alter=_new_one_moves))
+    told = changes(fold(monitor, later[SWITCH:], "2"))
+    assert {each.feature for each in told} == {"new"}
+    assert {each.baseline_version for each in told} == {None}
+
+
+def _new_one_moves(number: int, held: Records, random: np.random.Generator) -> None:
+    if number >= SWITCH + LEARNED + 40:
+        held.numbers["new"] += 2.0
+
+
+def test_under_a_given_baseline_the_noise_goes_on_from_version_to_version() -> None:
+    monitor = ModelMonitor(SETTINGS, "topic", "model")
+    parts = [one for _, one in windows({"x": normal}, 40, seed=5)]
+    given = GivenBaseline("model", "", "", (), profile.merge(parts))
+    monitor.give(given)
+    found = stream(SWITCH + 60, from_window(SWITCH + 20, x=2.0))
+    fold(monitor, found[:SWITCH], "1")
+    told = changes(fold(monitor, found[SWITCH:], "2"))
+    assert {each.baseline for each in told} == {given.id}
+    assert {each.baseline_version for each in told} == {None}
+
+
+def test_restored_in_the_middle_it_goes_on_exactly() -> None:
+    one = ModelMonitor(SETTINGS, "topic", "model")
+    found = stream(SWITCH + 60, from_window(SWITCH + 20, x=2.0))
+    fold(one, found[:SWITCH], "1")
+    fold(one, found[SWITCH : SWITCH + 10], "2")
+    other = ModelMonitor.restore(SETTINGS, one.state())
+    assert other.state() == one.state()
+    assert fold(other, found[SWITCH + 10 :], "2") == fold(one, found[SWITCH + 10 :], "2")
+    assert other.state() == one.state()
