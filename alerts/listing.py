@@ -24,13 +24,14 @@ from alerts.events import (
     event_type,
     hash_id,
 )
-from alerts.texts import incident_texts
+from alerts.texts import incident_texts, short
 from alerts.units import rfc3339
 from sketches.detection import Change, Severity
 
 MOST_CHANGES: Final = 50
 MOST_RANGES: Final = 200
 NAMES_BYTES: Final = 4_000  # of the versions, and of the segments
+MOST_INHERITED: Final = 3  # versions of which it is said whose baseline they have
 MOVED: Final = (10, 3)  # categories of the first changes, and of the others
 FIRST: Final = 5
 LONGEST_CATEGORY: Final = 256
@@ -91,7 +92,7 @@ def listed(
     while True:
         event = _built(kind, facts, ranked, tuple(changes))
         summary, text = incident_texts(event)
-        event = msgspec.structs.replace(event, summary=summary, text=text)
+        event = msgspec.structs.replace(event, summary=summary, text=text + _inherited(ranked))
         if len(changes) <= 1 or len(encode(event)) <= MAX_BYTES - OWNERSHIP_BYTES:
             return event
         changes = changes[: len(changes) * 3 // 4]
@@ -193,6 +194,20 @@ def _finite(value: float) -> float | None:
 
 def _share(value: float) -> float | None:
     return min(max(value, 0.0), 1.0) if math.isfinite(value) else None
+
+
+def _inherited(ranked: Sequence[tuple[Change, bool]]) -> str:
+    """A sentence on versions compared with a baseline that is not their own."""
+    pairs = {
+        (change.version, change.baseline_version)
+        for change, _ in ranked
+        if change.baseline_version is not None
+    }
+    return "".join(
+        f" Version {short(version)} is compared with the baseline of version {short(parent)}, "
+        "from which it started."
+        for version, parent in sorted(pairs)[:MOST_INHERITED]
+    )
 
 
 def _names(names: Iterable[str]) -> tuple[str, ...]:

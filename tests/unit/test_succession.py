@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from alerts.incidents import IncidentBook
 from sketches import profile
 from sketches.detection import Change, DetectionSettings
 from sketches.given import GivenBaseline
 from sketches.monitor import ModelMonitor, MonitorReport
 from sketches.profile import Profile
+from tests import alert_reports
 from tests.streams import DAY, WINDOW, Alter, Records, normal, windows
 
 SETTINGS = DetectionSettings(learn_for=DAY, learn_records=5_000)
@@ -121,3 +123,14 @@ def test_restored_in_the_middle_it_goes_on_exactly() -> None:
     assert other.state() == one.state()
     assert fold(other, found[SWITCH + 10 :], "2") == fold(one, found[SWITCH + 10 :], "2")
     assert other.state() == one.state()
+
+
+def test_the_text_of_an_incident_says_whose_baseline_it_is() -> None:
+    changes = (
+        alert_reports.change(baseline_version="2"),
+        alert_reports.missing(baseline_version="2"),
+    )
+    report = alert_reports.Report(alert_reports.T0 + 600_000_000, changes=changes)
+    (event,) = IncidentBook("topic", "model").apply(report, alert_reports.ranges)
+    sentence = "Version 3 is compared with the baseline of version 2, from which it started."
+    assert event.text.count(sentence) == 1
