@@ -24,6 +24,7 @@ from consumer.command_line import (
     load_settings,
     moment,
 )
+from consumer.commands_audit import audit
 from consumer.commands_baseline import baseline_app
 from consumer.durations import to_microseconds
 
@@ -42,6 +43,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(baseline_app, name="baseline")
 commands_bridge.add_to(app)
 commands_incidents.add_to(app)
+app.command()(audit)
 
 
 def main() -> None:

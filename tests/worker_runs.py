@@ -199,6 +199,15 @@ class App:
         assert "Traceback" not in worker.text
         return worker
 
+    def audited(self) -> dict[str, Any]:
+        """What ``streamgauge audit --json`` says; its exit status agrees with it."""
+        worker = self.command("audit", "--json")
+        status = worker.ended(60)
+        assert status in {0, 1}, worker.text
+        report: dict[str, Any] = orjson.loads(worker.text)
+        assert status == bool(report["violations"]), worker.text
+        return report
+
     # --- topics ---------------------------------------------------------------------------------
 
     def make_topic(self, partitions: int, name: str | None = None, **config: str) -> None:

@@ -86,6 +86,19 @@ def test_every_record_counts_once(calm: Calm) -> None:
     assert len(rejects) == LOAD.records // LOAD.broken_every
 
 
+def test_the_audit_finds_nothing(calm: Calm) -> None:
+    report = calm.app.audited()
+    assert not report["violations"], report
+    assert not report["notes"]
+    facts = {one["what"]: one for one in report["checked"]}
+    for partition, count in calm.produced.items():
+        mine = facts[f"{calm.app.topic}[{partition}]"]
+        assert mine["records"] + sum(mine["rejects"].values()) == count
+        assert (mine["against the input from"], mine["to"]) == (0, count)
+    alerts = facts[calm.app.settings.alerts_topic]
+    assert alerts["events"] == alerts["due"] == len(calm.alerts)
+
+
 def test_live_equals_replay_byte_for_byte(calm: Calm) -> None:
     assert calm.app.replayed() == calm.alerts
 
@@ -135,6 +148,7 @@ def test_killed_workers_change_nothing(calm: Calm, other: App, points: list[str]
     other.drain()
     assert other.counted() == dict(calm.produced)
     assert without_ids(other.alerts()) == without_ids(calm.alerts)
+    assert not (report := other.audited())["violations"], report
 
 
 def test_workers_that_join_and_leave_change_nothing(calm: Calm, other: App) -> None:
@@ -154,6 +168,7 @@ def test_workers_that_join_and_leave_change_nothing(calm: Calm, other: App) -> N
     alerts = other.alerts()
     assert without_ids(alerts) == without_ids(calm.alerts)
     assert alerts == other.replayed()
+    assert not (report := other.audited())["violations"], report
 
 
 def test_workers_of_one_process_are_started_again_and_change_nothing(
@@ -169,3 +184,4 @@ def test_workers_of_one_process_are_started_again_and_change_nothing(
     other.drain()
     assert other.counted() == dict(calm.produced)
     assert without_ids(other.alerts()) == without_ids(calm.alerts)
+    assert not (report := other.audited())["violations"], report
