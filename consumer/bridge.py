@@ -56,6 +56,7 @@ class Bridge:
         self._waiting: deque[_Waiting] = deque()
         self._refusals = self._failures = 0
         self._next_try = self._next_repeat = 0.0
+        self._repeated: frozenset[int] = frozenset()  # partitions that were
         self._away_since: float | None = None
         self._told: dict[str, float] = {}  # message -> when
         self.counts: Counter[str] = Counter()
@@ -168,11 +169,13 @@ class Bridge:
 
     def _repeat(self) -> None:
         """Say again what goes on, unless the target is away: then the next attempt comes first."""
-        now = time.monotonic()
-        if self._waiting or now < max(self._next_repeat, self._next_try):
+        now, partitions = time.monotonic(), self._reader.partitions
+        due = now >= self._next_repeat or partitions - self._repeated  # what is new is said at once
+        if self._waiting or not due or now < self._next_try:
             return
         self._next_repeat = now + self._bridge.resend_every / SECOND
-        boards = [self._boards.get(partition) for partition in self._reader.partitions]
+        self._repeated = partitions
+        boards = [self._boards.get(partition) for partition in partitions]
         alerts = [one for board in boards if board for one in board.standing(_now())]
         try:
             for first in range(0, len(alerts), MOST_WAITING):
@@ -183,6 +186,7 @@ class Bridge:
         else:
             if alerts:
                 self._works()
+                self._next_repeat = now + self._bridge.resend_every / SECOND
 
     def _say_again(self, alerts: Sequence[Alert]) -> None:
         try:
@@ -214,6 +218,7 @@ class Bridge:
             away = f"{time.monotonic() - self._away_since:.0f} s"
             self._log("the target takes alerts again", away=away, **self.counts)
             self._told.clear()
+            self._next_repeat = 0.0  # it may have forgotten what goes on
         self._away_since = None
         self._failures = self._refusals = 0
         self._next_try = 0.0

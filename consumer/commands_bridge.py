@@ -47,7 +47,7 @@ def bridge(
             tail = import_module("consumer.tail")
             messages = tail.alert_messages(settings, "earliest", follow=False)
             for text in bridges.preview(settings, (value for _, value, _ in messages)):
-                typer.echo(text)
+                typer.echo(f"{text}\n")
         except OSError as error:
             fail(f"{error.filename or 'health'}: {error.strerror or error}")
 

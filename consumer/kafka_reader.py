@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -171,6 +171,9 @@ class Reader(_Source):
             with self._called_back():
                 tell(sorted(gone))
         finally:
+            # The library would remember, and never read them again if they come back.
+            with suppress(KafkaFailure):
+                self.resume(gone)
             consumer.incremental_unassign([TopicPartition(*p) for p in gone & self._read])
             for known in (self._owned, self._read, self._paused):
                 known.difference_update(gone)

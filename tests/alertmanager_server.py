@@ -46,6 +46,7 @@ class HttpServer:
 
     def __init__(self, answer: Answer = lambda request: (200, {})) -> None:
         self.requests: list[Request] = []
+        self.taken: list[Request] = []  # those answered with 200
         self.answer = answer
         server = self
 
@@ -55,6 +56,8 @@ class HttpServer:
                 request = Request({k.lower(): v for k, v in self.headers.items()}, body)
                 status, headers = server.answer(request)
                 server.requests.append(request)
+                if status == 200:
+                    server.taken.append(request)
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from confluent_kafka import Producer
 
 from alerts.drill import opened, resolved
 from alerts.events import Event, Opened, to_message
 from alerts.notices import limit_reached
-from tests.alertmanager_server import Alertmanager, HttpServer, http_server, program
+from tests.alertmanager_server import Alertmanager, HttpServer, Request, http_server, program
 from tests.waiting import wait_until
 from tests.worker_runs import App, Worker, steady
 
@@ -26,6 +31,7 @@ pytestmark = [
         program() is None and not IN_CI, reason="no Alertmanager: install prometheus-alertmanager"
     ),
 ]
+SECRET = "a secret of the tests"  # noqa: S105 - it is none
 T0 = 1_795_489_200_000_000
 
 
@@ -54,7 +60,27 @@ def alertmanager(tmp_path: Path, pager: HttpServer) -> Iterator[Alertmanager]:
     one.kill()
 
 
+class Suspicious:
+    """Answers as a receiver does that verifies signatures, and whose first two tries fail."""
+
+    def __init__(self) -> None:
+        self._tries = 0
+
+    def __call__(self, request: Request) -> tuple[int, dict[str, str]]:
+        self._tries += 1
+        if self._tries <= 2:
+            return 503, {}
+        told = request.headers
+        signed = f"{told['webhook-id']}.{told['webhook-timestamp']}.".encode() + request.body
+        digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
+        good = told["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
+        fresh = abs(time.time() - int(told["webhook-timestamp"])) < 60
+        return (200 if good and fresh else 401), {}
+
+
 def configure(app: App, alertmanager: Alertmanager, hook: HttpServer, start: str) -> None:
+    (app.folder / "hook-secret").write_text(SECRET)
+    hook.answer = Suspicious()
     app.config.write_text(
         app.config.read_text()
         + f"""
@@ -68,6 +94,7 @@ start = "{start}"
 [bridges.hook]
 kind = "webhook"
 url = "{hook.url}"
+secret_file = "hook-secret"
 start = "{start}"
 """
     )
@@ -141,10 +168,10 @@ def test_what_is_away_loses_nothing_and_blocks_nothing(
     first, second, third = drills(3, app)
     bridge = app.command("bridge")
     write(app, first, second, limit_reached(app.name, "t", "models", None))
-    wait_until(lambda: len(hook.requests) == 3, 20, f"the hook has all:\n{bridge.text}")
+    wait_until(lambda: len(hook.taken) == 3, 20, f"the hook has all:\n{bridge.text}")
     bridge.says("the target does not take alerts; they wait on the topic")
     write(app, resolved(first, T0, T0 + 1), third)
-    wait_until(lambda: len(hook.requests) == 5, 20, f"the hook is not held back:\n{bridge.text}")
+    wait_until(lambda: len(hook.taken) == 5, 20, f"the hook is not held back:\n{bridge.text}")
 
     alertmanager.start()
     open_ones = {second.incident, third.incident}
@@ -158,18 +185,39 @@ def test_what_is_away_loses_nothing_and_blocks_nothing(
 
     ends = stopped(bridge)
     assert ends["pager"]["sent"] == ends["hook"]["sent"] == 5
+    assert ends["hook"]["failed"] == 2
     paged = told(pager)
     again = app.command("bridge")
     write(app, resolved(second, T0, T0 + 1))
-    wait_until(lambda: len(hook.requests) == 6, 20, f"one more:\n{again.text}")
+    wait_until(lambda: len(hook.taken) == 6, 20, f"one more:\n{again.text}")
     wait_until(lambda: second.incident not in firing(alertmanager), 20, "it is resolved")
     assert firing(alertmanager) >= {third.incident}
     ends = stopped(again)
     assert ends["pager"]["sent"] == ends["hook"]["sent"] == 1
     wait_until(lambda: told(pager)[len(paged) :], 10, "the pager hears of the end")
     assert told(pager)[len(paged) :] == [("resolved", second.incident)]
-    ids = [request.headers["ce-id"] for request in hook.requests]
+    ids = [request.headers["ce-id"] for request in hook.taken]
     assert len(ids) == len(set(ids)) == 6
+
+
+def test_another_process_takes_over(app: App, alertmanager: Alertmanager, hook: HttpServer) -> None:
+    assert app.command("topics", "create").ended() == 0
+    configure(app, alertmanager, hook, "earliest")
+    alertmanager.start()
+    first, second = app.command("bridge"), app.command("bridge")
+    for bridge in (first, second):
+        bridge.says("bridge begins", times=2)
+    begun = drills(8, app)
+    write(app, *begun)
+    all_of_them = {event.incident for event in begun}
+    wait_until(lambda: firing(alertmanager) == all_of_them, 20, "all fire")
+    first.kill()
+    alertmanager.kill()
+    alertmanager.start()
+    wait_until(lambda: firing(alertmanager) == all_of_them, 20, f"one says it all:\n{second.text}")
+    write(app, *(resolved(event, T0, T0 + 1) for event in begun))
+    wait_until(lambda: not firing(alertmanager), 20, f"all are resolved:\n{second.text}")
+    wait_until(lambda: len({one.headers["ce-id"] for one in hook.taken}) == 16, 10, "the hook too")
 
 
 def test_the_way_is_proved_by_a_test_alert(
@@ -188,4 +236,6 @@ def test_the_way_is_proved_by_a_test_alert(
     test.send(signal.SIGINT)
     assert test.ended() == 0, test.text
     wait_until(lambda: [one[0] for one in told(pager)] == ["firing", "resolved"], 10, "its end")
-    assert {body["labels"]["test"] for body in hook.bodies()} == {"true"}
+    assert {
+        body["labels"]["test"] for body in map(orjson.loads, [one.body for one in hook.taken])
+    } == {"true"}

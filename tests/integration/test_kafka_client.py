@@ -223,6 +223,29 @@ def test_two_readers_share_and_the_leaver_commits(
     last.reader.close()
 
 
+def test_a_paused_partition_that_went_and_came_back_is_read(
+    client: Client, topic: str, app_name: str
+) -> None:
+    """The client library remembers that it was paused, this member that it is a new one."""
+    write(client, topic, 10)
+    first = Member(client, app_name, topic)
+    first.until(lambda: len(first.values()) == 10, "all are read")
+    first.reader.pause([(topic, 0), (topic, 1)])
+    second = Member(client, app_name, topic)
+
+    def both() -> bool:
+        second.turn()
+        return len(second.owned) == 1 == len(first.owned)
+
+    first.until(both, "they share")
+    (back,) = second.owned
+    second.reader.close()
+    first.until(lambda: len(first.owned) == 2, "it is back")
+    first.until(lambda: len(first.values()) == 15, "its records are read from its start again")
+    assert all(item.partition == back[1] for item in first.items[-1:])
+    first.reader.close()
+
+
 def test_callbacks_do_not_wait(client: Client, topic: str, app_name: str) -> None:
     def starts(partitions: list[Partition]) -> Mapping[Partition, int]:
         member.reader.committed(partitions)

@@ -235,6 +235,26 @@ def test_repetitions_begin_when_the_past_is_read(clock: Clock) -> None:
     one.turn()
     assert not person.repeated
     log.partitions = frozenset({0})
-    clock.now += 61
     one.turn()
     assert [alert.labels["model"] for alert in person.repeated] == ["m0"]
+    person.repeated.clear()
+    clock.now += 59
+    one.turn()
+    assert not person.repeated
+    clock.now += 2
+    one.turn()
+    assert person.repeated
+
+
+def test_a_target_that_was_away_hears_at_once_what_goes_on(clock: Clock) -> None:
+    person = Person()
+    one, log = make(person, kind="alertmanager")
+    log.add(encode(event(0)), past=True)
+    one.turn()
+    person.repeated.clear()
+    person.answers = [Unavailable("away")]
+    log.add(encode(event(1)))
+    one.turn()
+    clock.now += 1
+    one.turn()
+    assert {alert.labels["model"] for alert in person.repeated} == {"m0", "m1"}
