@@ -29,6 +29,8 @@ TOGETHER: Final = 0.3  # of the features watched, at least: so many at once have
 FEWEST: Final = 3  # features that can move together
 FRESH: Final = 3_600_000_000  # microseconds; a change that follows a deploy within it is its own
 
+FAULTS: Final[frozenset[Cause]] = frozenset({"schema_break", "unit_change", "stuck"})
+
 _ORDER: Final[tuple[Cause, ...]] = (
     "schema_break",
     "unit_change",
@@ -87,7 +89,7 @@ def cause(
     features: set[str] = set()
     onset: int | None = None
     for change in changes:
-        found.add(_of(change))
+        found.add(points_at(change))
         versions.add(change.version)
         features.add(change.feature)
         onset = change.onset if onset is None else min(onset, change.onset)
@@ -105,7 +107,13 @@ def together(features: int, watched: int | None) -> bool:
     return watched is not None and features >= max(FEWEST, TOGETHER * watched)
 
 
-def _of(change: Change) -> Cause:
+def nearer(one: Cause, other: Cause) -> bool:
+    """Whether one is nearer to the root than the other."""
+    return _ORDER.index(one) < _ORDER.index(other)
+
+
+def points_at(change: Change) -> Cause:
+    """What one change alone points at."""
     if change.signal in _RISING and change.direction == "down":  # fewer nulls break nothing
         return "shift"
     return _SIGNALS.get(change.signal, "unknown")

@@ -207,7 +207,10 @@ class Updated(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     text: _Text
     why: Annotated[
         tuple[str, ...],
-        _says("Of reopened, severity, features (new ones), effect (doubled), direction."),
+        _says(
+            "Of reopened, severity, features (new ones), cause (nearer to the root), effect "
+            "(doubled), direction. More may come."
+        ),
     ]
     reopened: Annotated[bool, _says("It was resolved, and the same change came back.")]
     changes: Annotated[tuple[ChangedFeature, ...], _says("The most important one first.")]

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from alerts.causes import cause
+from alerts.causes import FAULTS, Cause, cause, nearer, points_at
 from alerts.events import (
     FORMAT_VERSION,
     IncidentEvent,
@@ -93,6 +93,7 @@ class Incident(msgspec.Struct, array_like=True):
         said: Time of its last event.
         resolved: When it was; None: it is open.
         entries: Its signals, in the order in which they joined.
+        cause: In its last event.
     """
 
     id: str
@@ -104,6 +105,7 @@ class Incident(msgspec.Struct, array_like=True):
     said: int = 0
     resolved: int | None = None
     entries: list[Entry] = []
+    cause: Cause = "unknown"
 
     @property
     def severity(self) -> Severity:
@@ -321,6 +323,8 @@ class IncidentBook:
     ) -> IncidentEvent | None:
         why: tuple[str, ...] = ()
         reason = ""
+        changes = (entry.change for entry in incident.entries)
+        root = cause(changes, watched=watched, deployed=deployed)
         if incident.revision == 0:
             kind: type[IncidentEvent] = Opened
         elif incident.resolved is not None:
@@ -331,11 +335,11 @@ class IncidentBook:
             kind, reason = Resolved, _reason(incident)
             incident.resolved = now
         else:
-            kind, why = Updated, _why(incident, now)
+            kind, why = Updated, _why(incident, now, root)
             if not why:
                 return None
         incident.revision += 1
-        incident.told, incident.said = incident.severity, now
+        incident.told, incident.said, incident.cause = incident.severity, now, root
         for entry in incident.entries:
             entry.told = max(entry.told or 0.0, entry.change.effect)
             entry.way = entry.change.direction
@@ -356,15 +360,11 @@ class IncidentBook:
                 watched=watched,
                 why=why,
                 reason=reason,
-                cause=cause(
-                    (entry.change for entry in incident.entries),
-                    watched=watched,
-                    deployed=deployed,
-                ),
+                cause=root,
             ),
             sorted(
                 ((entry.change, not entry.end) for entry in incident.entries),
-                key=lambda each: (not each[1], _rank(each[0])),
+                key=lambda each: (not each[1], _rank(each[0], root)),
             ),
         )
 
@@ -373,9 +373,11 @@ def _key(change: Change) -> Key:
     return change.version, change.segment, change.feature, change.signal
 
 
-def _rank(change: Change) -> tuple[object, ...]:
+def _rank(change: Change, root: Cause | None = None) -> tuple[object, ...]:
+    """The most important one first; of equal severity the fault that moves all others."""
     same = change.detector, change.direction, change.onset
-    return change.severity != "critical", -change.score, -change.effect, _key(change), same
+    lesser = change.severity != "critical", root in FAULTS and points_at(change) != root
+    return *lesser, -change.score, -change.effect, _key(change), same
 
 
 def _plain(change: Change) -> Change:
@@ -413,7 +415,7 @@ def _join(incident: Incident, change: Change, entries: dict[Key, Entry]) -> None
     incident.last = max(incident.last, change.detected)
 
 
-def _why(incident: Incident, now: int) -> tuple[str, ...]:
+def _why(incident: Incident, now: int, root: Cause) -> tuple[str, ...]:
     """What makes an update worth telling now, the most important first; empty: nothing yet."""
     told = {_key(entry.change)[:3] for entry in incident.entries if entry.told is not None}
     active = [entry for entry in incident.entries if not entry.end]
@@ -427,7 +429,13 @@ def _why(incident: Incident, now: int) -> tuple[str, ...]:
     # Twice as many features at once is another incident to look at; one more can wait.
     if not raised and len(new) < len(told) and now - incident.said < HOLD:
         return ()
-    facts = (("severity", raised), ("features", new), ("effect", doubled), ("direction", turned))
+    facts = (
+        ("severity", raised),
+        ("features", new),
+        ("cause", nearer(root, incident.cause)),
+        ("effect", doubled),
+        ("direction", turned),
+    )
     return tuple(name for name, true in facts if true)
 
 

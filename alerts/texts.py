@@ -168,6 +168,7 @@ def _why(event: Updated) -> str:
             "features",
             f"now {event.features_total:,} features" if event.features_total > 1 else "more",
         ),
+        ("cause", f"cause now {event.cause.replace('_', ' ')}"),
         ("effect", "larger"),
         ("direction", "turned"),
     ):
@@ -238,6 +239,7 @@ _ENDS: Final = {
 _REASONS: Final = {
     "reopened": "a resolved change is back",
     "severity": "the change is more severe than first told",
+    "cause": "the root cause is seen",
     "features": "more features changed",
     "effect": "the change has doubled",
     "direction": "the change has turned round",

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from alerts.causes import Cause, cause
+from alerts.events import Updated
 from sketches.detection import Change, DetectionSettings, Ownership
 from tests.alert_reports import HOUR, MINUTE, T0, Told, change, missing
 
@@ -105,6 +106,20 @@ def test_an_incident_keeps_the_cause_that_began_it() -> None:
     told.say(T0 + HOUR, recovered=(_up("magnitude"),))
     (resolved,) = told.say(T0 + 2 * HOUR, recovered=(change(),))
     assert resolved.cause == "unit_change"
+
+
+def test_a_root_cause_seen_later_is_told_and_leads() -> None:
+    told = Told()
+    told.say(T0 + 10 * MINUTE, change(score=9.0))
+    later = _up("magnitude", score=1.2, onset=T0)
+    assert told.say(T0 + 20 * MINUTE, later) == []  # of the same feature: it can wait
+    (updated,) = told.say(T0 + HOUR, later)
+    assert isinstance(updated, Updated)
+    assert (updated.why, updated.cause) == (("cause",), "unit_change")
+    assert [each.signal for each in updated.changes] == ["magnitude", "location"]
+    assert updated.summary.startswith("credit-risk v3: cause now unit change: income off by a")
+    assert told.say(T0 + 2 * HOUR, later) == []
+    assert told.say(T0 + 3 * HOUR, _up("spread", onset=T0)) == []  # farther from the root
 
 
 def test_what_a_model_leaves_out_the_table_for_all_says() -> None:
