@@ -8,6 +8,8 @@ joined into watermark records, which differs from run to run.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from alerts.events import Event, owned
@@ -350,16 +352,9 @@ class Fold:
         """Judge one complete window; ``held`` is sorted by model, then input partition."""
         window = max(each.window for each in held)
         events = self._silent(topic, end - window)
-        at = 0
-        while at < len(held):
-            model_name = held[at].model
-            stop = at + 1
-            while stop < len(held) and held[stop].model == model_name:
-                stop += 1
-            mine = held[at:stop]
-            at = stop
-            model = self._model(name, topic, model_name)
-            read = self._judges.read(mine)
+        models = [list(mine) for _, mine in groupby(held, key=attrgetter("model"))]
+        for mine, read in zip(models, self._judges.read_all(models), strict=True):
+            model = self._model(name, topic, mine[0].model)
             for each in read.unread:
                 events += topic.judge.loss(_unread(name, end, window, each))
             if read.records:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from alerts.events import Event
@@ -135,11 +135,11 @@ class TopicJudge(Protocol):
 class Judges(Protocol):
     """Makes them, new or from a snapshot."""
 
-    def read(self, held: Sequence[Held]) -> Read:
-        """Read and merge, in the order given.
+    def read_all(self, models: Iterable[Sequence[Held]]) -> Iterator[Read]:
+        """Read and merge the profiles of one window, model by model, in the order given.
 
         Args:
-            held: Of one model and window, sorted by input partition, then their own window.
+            models: Of each model what is held, sorted by input partition, then their own window.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -18,6 +18,8 @@ from sketches.detection import DetectionSettings
 from sketches.given import GivenBaseline
 from sketches.monitor import ModelMonitor
 from sketches.profile import Profile
+
+_TOGETHER = 2**18  # bytes of profiles that are decoded at once
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -116,22 +118,17 @@ class MonitorJudges:
     def __init__(self, app: str) -> None:
         self._app = app
 
-    def read(self, held: Sequence[Held]) -> Read:
-        """Decode and merge the profiles of one model and window, in the order given."""
-        found: dict[tuple[str, str], list[Profile]] = {}
-        unread = []
-        for each in held:
-            try:
-                one = codec.decode(each.payloads)
-            except codec.CodecError:
-                unread.append(each)
-                continue
-            if each.late:
-                one = replace(one, late=max(one.late, one.records))
-            found.setdefault((each.version, each.segment), []).append(one)
-        profiles = {name: profile.merge(found[name]) for name in sorted(found)}
-        records = sum(one.records for one in profiles.values())
-        return Read(held, records, profiles, unread)
+    def read_all(self, models: Iterable[Sequence[Held]]) -> Iterator[Read]:
+        """As ``Judges.read_all``."""
+        some: list[Sequence[Held]] = []
+        size = 0
+        for held in models:
+            some.append(held)
+            size += sum(len(payload) for each in held for payload in each.payloads)
+            if size > _TOGETHER:
+                yield from _read(some)
+                some, size = [], 0
+        yield from _read(some)
 
     def model(self, topic: str, model: str, settings: DetectionSettings) -> MonitoredModel:
         """As ``Judges.model``."""
@@ -156,3 +153,28 @@ class MonitorJudges:
         """As ``Judges.restored_topic``."""
         del state
         return self.topic(topic)
+
+
+def _read(models: Sequence[Sequence[Held]]) -> list[Read]:
+    """Profiles of some models, decoded and merged at once."""
+    decoded = iter(codec.decode_all([each.payloads for held in models for each in held]))
+    found: list[dict[tuple[str, str], list[Profile]]] = []
+    unread: list[list[Held]] = []
+    for held in models:
+        found.append({})
+        unread.append([])
+        for each in held:
+            one = next(decoded)
+            if one is None:
+                unread[-1].append(each)
+                continue
+            if each.late:
+                one = replace(one, late=max(one.late, one.records))
+            found[-1].setdefault((each.version, each.segment), []).append(one)
+    merged = iter(profile.merge_all([of[name] for of in found for name in sorted(of)]))
+    reads = []
+    for held, of, lost in zip(models, found, unread, strict=True):
+        profiles = {name: next(merged) for name in sorted(of)}
+        records = sum(one.records for one in profiles.values())
+        reads.append(Read(held, records, profiles, lost))
+    return reads

@@ -39,8 +39,7 @@ COARSEST = 1023  # a bin of this scale holds all floats of one sign
 LAST_LEVEL = COARSEST + 1 + COARSEST - FINEST  # two bins are left
 _BITS = 6  # of an index of a bin that is 1/32 to 1/64 as wide as it is far from 0
 _LARGEST = np.finfo(np.float64).max
-_SCALES = 4096  # a power of two over all scales, to number (feature, scale)
-_PACKED = 46  # bits of a sort key left to the index when features and scales take the others
+_PACKED = 62  # bits of a sort key
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +146,13 @@ def merge(
         np.concatenate(column)
         for column in zip(
             *(
-                (place[each.owner()], each.scale.astype(np.int64), each.index, each.count)
+                (np.repeat(place, np.diff(each.starts)), each.scale, each.index, each.count)
                 for each, place in zip(histograms, columns, strict=True)
             ),
             strict=True,
         )
     )
+    scale = scale.astype(np.int64)
     folded = _unfolded(features)
     for each, place in zip(histograms, columns, strict=True):
         folded[place] = np.maximum(folded[place], each.folded)
@@ -194,34 +194,29 @@ def _added(owner: IntArray, scale: IntArray, index: IntArray, count: IntArray) -
     """The bins in order, equal ones as one."""
     if len(owner) < 2:
         return owner, scale, index, count
-    layer = owner * _SCALES + (scale + _SCALES // 2)
-    if _ascending(layer, index):
+    keys = _keys(owner, scale, index)
+    if len(keys) == 1 and (keys[0][1:] > keys[0][:-1]).all():
         return owner, scale, index, count
-    order = _order(layer, index)
-    layer, index = layer[order], index[order]
-    new = np.ones(len(layer), dtype=bool)
-    new[1:] = (layer[1:] != layer[:-1]) | (index[1:] != index[:-1])
+    # What is added up is in order, part by part, and that is where a stable sort is fast.
+    order = np.argsort(keys[0], kind="stable") if len(keys) == 1 else np.lexsort(keys)
+    new = np.zeros(len(order), dtype=bool)
+    new[0] = True
+    for key in keys:
+        sorted_key = key[order]
+        new[1:] |= sorted_key[1:] != sorted_key[:-1]
     first = new.nonzero()[0]
     kept = order[first]
-    return owner[kept], scale[kept], index[first], np.add.reduceat(count[order], first)
+    return owner[kept], scale[kept], index[kept], np.add.reduceat(count[order], first)
 
 
-def _ascending(layer: IntArray, index: IntArray) -> bool:
-    """Every bin comes before the next."""
-    before, after = layer[:-1], layer[1:]
-    return bool(((before < after) | ((before == after) & (index[:-1] < index[1:]))).all())
-
-
-def _order(layer: IntArray, index: IntArray) -> NDArray[np.intp]:
-    half = 1 << (_PACKED - 1)
-    fits = int(layer.max()) < 1 << (62 - _PACKED)
-    if fits and -half <= int(index.min()) and int(index.max()) < half:
-        # What is added up is in order, part by part, and that is where a stable sort is fast.
-        return np.argsort((layer << _PACKED) + (index + half), kind="stable")
-    order = np.argsort(layer, kind="stable")
-    if _ascending(layer[order], index[order]):
-        return order
-    return np.lexsort((index, layer))
+def _keys(owner: IntArray, scale: IntArray, index: IntArray) -> tuple[IntArray, ...]:
+    """What bins are sorted by, the last one first: a single number where all fits into one."""
+    low, finest = int(index.min()), int(scale.min())
+    of_index = (int(index.max()) - low).bit_length()
+    of_scale = (int(scale.max()) - finest).bit_length()
+    if of_index + of_scale + int(owner.max()).bit_length() > _PACKED:
+        return index, scale, owner
+    return ((((owner << of_scale) + (scale - finest)) << of_index) + (index - low),)
 
 
 def _capped(features: int, bins: _Bins, folded: ScaleArray) -> Histograms:

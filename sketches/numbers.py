@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise, zip_longest
 from typing import NamedTuple
 
 import numpy as np
 
 from . import histogram, layers
 from .histogram import COARSEST, FINEST, Histograms
+from .ragged import edges
 from .table import FloatArray, IntArray
 
 _AT_ONCE = 2**17  # values of a block of features
+_BINS = 2**14  # of profiles that are merged together: more do not stay in the processor's cache
 _SHORT = 512  # rows up to which one call for all columns is faster than one for each
 
 
@@ -310,50 +312,98 @@ def merge(parts: Sequence[Numbers]) -> Numbers:
 
     Moments are merged one part after the other, so merging the first parts first changes no bit.
     """
-    parts = [part for part in parts if part.names]
-    if not parts:
-        return none()
-    if len(parts) == 1:
-        return parts[0]
+    return merge_all([parts])[0]
+
+
+def merge_all(groups: Sequence[Sequence[Numbers]]) -> list[Numbers]:
+    """Add up the profiles of each group, each as if it were alone, to the last bit."""
+    held = [[part for part in parts if part.names] for parts in groups]
+    merged: list[Numbers] = []
+    some: list[list[Numbers]] = []
+    bins = 0
+    for parts in held:
+        if len(parts) > 1:
+            some.append(parts)
+            bins += sum(len(part.histogram.count) for part in parts)
+            if bins > _BINS:
+                merged += _merged(some)
+                some, bins = [], 0
+    merged += _merged(some)
+    found = iter(merged)
+    return [next(found) if len(parts) > 1 else parts[0] if parts else none() for parts in held]
+
+
+def _merged(groups: Sequence[Sequence[Numbers]]) -> list[Numbers]:
+    """Each group has at least two parts."""
+    if not groups:
+        return []
+    names_of = [_union(parts) for parts in groups]
+    begin = edges(np.array(list(map(len, names_of)))).tolist()
+    placed = [
+        [(part, _places(part.names, names, start)) for part in parts]
+        for parts, names, start in zip(groups, names_of, begin[:-1], strict=True)
+    ]
+    total = begin[-1]
+    count = np.zeros(total, dtype=np.int64)
+    zeros = count.copy()
+    mean, m2 = np.full(total, np.nan), np.zeros(total)
+    minimum, maximum = mean.copy(), mean.copy()
+    for nth in zip_longest(*placed):  # of every group
+        parts = [part for part, _ in filter(None, nth)]
+        place = np.concatenate([each for _, each in filter(None, nth)])
+        more = np.concatenate([part.count for part in parts])
+        its_mean = np.concatenate([part.mean for part in parts])
+        its_m2 = np.concatenate([part.m2 for part in parts])
+        mean[place], m2[place] = _together(
+            (count[place], mean[place], m2[place]), (more, its_mean, its_m2)
+        )
+        count[place] += more
+        zeros[place] += np.concatenate([part.zeros for part in parts])
+        lower = np.concatenate([part.minimum for part in parts])
+        upper = np.concatenate([part.maximum for part in parts])
+        minimum[place] = np.fmin(minimum[place], lower)
+        maximum[place] = np.fmax(maximum[place], upper)
+    pairs = [pair for each in placed for pair in each]
+    bins = histogram.merge([part.histogram for part, _ in pairs], [at for _, at in pairs], total)
+    names = tuple(chain.from_iterable(names_of))
+    whole = Numbers(names, count, mean, m2, minimum, maximum, zeros, bins)
+    return _split(whole, np.repeat(np.arange(len(groups)), np.diff(begin)), len(groups))
+
+
+def _union(parts: Sequence[Numbers]) -> tuple[str, ...]:
     first = parts[0].names
     if all(part.names == first for part in parts):
-        names = first
-        places = [np.arange(len(names))] * len(parts)
-    else:
-        names = tuple(sorted({name for part in parts for name in part.names}))
-        at = {name: place for place, name in enumerate(names)}
-        places = [np.array([at[name] for name in part.names]) for part in parts]
-    count = np.zeros(len(names), dtype=np.int64)
-    zeros = count.copy()
-    mean, m2 = np.full(len(names), np.nan), np.zeros(len(names))
-    minimum, maximum = mean.copy(), mean.copy()
-    for part, place in zip(parts, places, strict=True):
-        mean[place], m2[place] = _together(count[place], mean[place], m2[place], part)
-        count[place] += part.count
-        zeros[place] += part.zeros
-        minimum[place] = np.fmin(minimum[place], part.minimum)
-        maximum[place] = np.fmax(maximum[place], part.maximum)
-    bins = histogram.merge([part.histogram for part in parts], places, len(names))
-    return Numbers(names, count, mean, m2, minimum, maximum, zeros, bins)
+        return first
+    return tuple(sorted({name for part in parts for name in part.names}))
 
 
-def _together(
-    count: IntArray, mean: FloatArray, m2: FloatArray, part: Numbers
-) -> tuple[FloatArray, FloatArray]:
-    """Mean and m2 of ``count`` values and those of ``part``."""
+def _places(names: tuple[str, ...], among: tuple[str, ...], start: int) -> IntArray:
+    """Where names stand among others of which the first is at ``start``."""
+    if names == among:
+        return np.arange(start, start + len(names))
+    at = {name: place for place, name in enumerate(among, start)}
+    return np.array([at[name] for name in names])
+
+
+_Moments = tuple[IntArray, FloatArray, FloatArray]  # count, mean, m2
+
+
+def _together(one: _Moments, other: _Moments) -> tuple[FloatArray, FloatArray]:
+    """Mean and m2 of the values of both."""
+    (count, mean, m2), (more, its_mean, its_m2) = one, other
     with np.errstate(over="ignore", invalid="ignore"):
-        share = part.count / np.maximum(count + part.count, 1)
-        step = part.mean - mean
+        share = more / np.maximum(count + more, 1)
+        step = its_mean - mean
         moved = mean + step * share
         if np.isinf(step).any():
-            moved = np.where(np.isinf(step), mean * (1 - share) + part.mean * share, moved)
-        grown = m2 + part.m2 + step * step * count * share
-    before, after = count > 0, part.count > 0
+            moved = np.where(np.isinf(step), mean * (1 - share) + its_mean * share, moved)
+        grown = m2 + its_m2 + step * step * count * share
+    before, after = count > 0, more > 0
     if before.all() and after.all():
         return moved, grown
     return (
-        np.where(before, np.where(after, moved, mean), part.mean),
-        np.where(before, np.where(after, grown, m2), part.m2),
+        np.where(before, np.where(after, moved, mean), its_mean),
+        np.where(before, np.where(after, grown, m2), its_m2),
     )
 
 

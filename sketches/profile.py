@@ -299,8 +299,20 @@ def merge(profiles: Sequence[Profile]) -> Profile:
     Counts and bins do not depend on order or grouping, nor do categories below their cap; moments
     are floats and do, in their last bits. Merging the first ones first changes no bit of them.
     """
-    if len(profiles) == 1:
-        return profiles[0]
+    return merge_all([profiles])[0]
+
+
+def merge_all(groups: Sequence[Sequence[Profile]]) -> list[Profile]:
+    """Add up the profiles of each group, each as if it were alone, to the last bit."""
+    several = [profiles for profiles in groups if len(profiles) != 1]
+    merged = iter(numbers.merge_all([[p.numbers for p in profiles] for profiles in several]))
+    return [
+        profiles[0] if len(profiles) == 1 else _merged(profiles, next(merged))
+        for profiles in groups
+    ]
+
+
+def _merged(profiles: Sequence[Profile], found: Numbers) -> Profile:
     rejects: Counter[str] = Counter()
     for profile in profiles:
         rejects.update(profile.rejects)
@@ -317,7 +329,7 @@ def merge(profiles: Sequence[Profile]) -> Profile:
         rejects=dict(sorted(rejects.items())),
         names=names,
         kinds=kinds,
-        numbers=numbers.merge([p.numbers for p in profiles]),
+        numbers=found,
         texts={name: categories.merge(texts[name]) for name in sorted(texts)},
     )
 

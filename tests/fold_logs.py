@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -161,9 +161,10 @@ class FakeTopicJudge:
 
 
 class FakeJudges:
-    def read(self, held: Sequence[Held]) -> Read:
-        rejects = all(payload == REJECTS for one in held for payload in one.payloads)
-        return Read(held, 0 if rejects else len(held), {})
+    def read_all(self, models: Iterable[Sequence[Held]]) -> Iterator[Read]:
+        for held in models:
+            rejects = all(payload == REJECTS for one in held for payload in one.payloads)
+            yield Read(held, 0 if rejects else len(held), {})
 
     def model(self, topic: str, model: str, settings: DetectionSettings) -> FakeModelJudge:
         del settings

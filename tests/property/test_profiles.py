@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import reduce
 from itertools import pairwise
 from random import Random
 
@@ -22,6 +23,7 @@ from sketches.profile import (
     Profile,
     ProfileRules,
     merge,
+    merge_all,
     profile_table,
     profile_tables,
     profiles_equal,
@@ -277,6 +279,16 @@ def test_the_wire_keeps_every_bit(
     sent = encode(whole, max_bytes)
     assert profiles_equal(decode(sent), whole)
     assert profiles_equal(decode(sent[::-1]), whole)
+
+
+@given(st.lists(st.lists(st.one_of(tables(), wide_tables()), max_size=4), max_size=4))
+@settings(deadline=None)
+def test_many_merged_are_what_each_is_alone(groups: list[list[Table]]) -> None:
+    profiles = [[profile_table(table) for table in tables] for tables in groups]
+    found = merge_all(profiles)
+    for one, parts in zip(found, profiles, strict=True):
+        assert profiles_equal(one, merge(parts))
+        assert profiles_equal(one, reduce(lambda a, b: merge([a, b]), parts, Profile.empty()))
 
 
 @given(

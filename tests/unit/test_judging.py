@@ -39,7 +39,7 @@ def test_profiles_are_merged_by_version_and_those_of_another_window_are_late() -
         _held(1, *codec.encode(two), late=True),
         _held(1, *codec.encode(two), version="2"),
     ]
-    read = MonitorJudges("app").read(held)
+    (read,) = MonitorJudges("app").read_all([held])
     assert list(read.profiles) == [("", ""), ("2", "")]
     assert read.records == 4
     assert (read.profiles["", ""].records, read.profiles["", ""].late) == (3, 1)
@@ -49,14 +49,14 @@ def test_profiles_are_merged_by_version_and_those_of_another_window_are_late() -
 
 def test_a_profile_that_cannot_be_read_is_named_and_the_others_are_used() -> None:
     broken = _held(1, b"\xc1")
-    read = MonitorJudges("app").read([_held(0, *codec.encode(_profile(1.0))), broken])
+    (read,) = MonitorJudges("app").read_all([[_held(0, *codec.encode(_profile(1.0))), broken]])
     assert read.unread == [broken]
     assert read.records == 1
 
 
 def test_rejects_alone_are_no_records() -> None:
     rejects = codec.encode(Profile(rejects={"json": 3}))
-    read = MonitorJudges("app").read([_held(0, *rejects)])
+    (read,) = MonitorJudges("app").read_all([[_held(0, *rejects)]])
     assert read.records == 0
     assert read.profiles["", ""].rejects == {"json": 3}
 
