@@ -19,6 +19,7 @@ from consumer.alert_reader import alert_partitions
 from consumer.bridge import Bridge
 from consumer.endpoint import Endpoint
 from consumer.kafka import Admin
+from consumer.mistakes import Mistake, SettingsError
 from consumer.settings import Settings
 from consumer.settings_bridges import BridgeSettings, with_secrets
 from consumer.targets import address, target
@@ -41,7 +42,7 @@ class BridgeThread(threading.Thread):
         failure: Why it ended before it was told to.
 
     Raises:
-        OSError: A certificate cannot be read.
+        SettingsError: A certificate cannot be read.
     """
 
     def __init__(self, settings: Settings, bridge: BridgeSettings, stop: threading.Event) -> None:
@@ -73,8 +74,8 @@ def run(settings: Settings) -> int:
 
     Raises:
         KafkaFailure: One of them cannot go on, or there is no alerts topic.
-        SettingsError: A secret cannot be read.
-        OSError: A certificate cannot be read, or nothing can listen at ``health``.
+        SettingsError: A secret or a certificate cannot be read, or nothing can listen at
+            ``health``.
     """
     alert_partitions(settings, Admin(settings.kafka))
     stop = threading.Event()
@@ -108,7 +109,14 @@ def _endpoint(settings: Settings, threads: Sequence[BridgeThread]) -> Endpoint |
     from consumer.bridge_metrics import exposition  # noqa: PLC0415 - only where somebody may ask
 
     ready = lambda: all(thread.bridge is not None for thread in threads)  # noqa: E731
-    return Endpoint(settings.health, ready, exposition(threads))
+    try:
+        return Endpoint(settings.health, ready, exposition(threads))
+    except OSError as error:
+        text = (
+            f"nothing can listen at {settings.health}: {error.strerror}; beside a worker on the "
+            "same host, start it with --set health=127.0.0.1:8081"
+        )
+        raise SettingsError([Mistake("health", text)]) from None
 
 
 def preview(settings: Settings, values: Iterable[bytes]) -> Iterator[str]:

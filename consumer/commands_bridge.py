@@ -40,16 +40,13 @@ def bridge(
     with explained():
         settings = _with_bridges(load_settings(config, set_, bootstrap, need_inputs=False))
         bridges = import_module("consumer.bridges")
-        try:
-            if not dry_run:
-                import_module("consumer.logs").start()
-                end(bridges.run(settings))
-            tail = import_module("consumer.tail")
-            messages = tail.alert_messages(settings, "earliest", follow=False)
-            for text in bridges.preview(settings, (value for _, value, _ in messages)):
-                typer.echo(f"{text}\n")
-        except OSError as error:
-            fail(f"{error.filename or 'health'}: {error.strerror or error}")
+        if not dry_run:
+            import_module("consumer.logs").start()
+            end(bridges.run(settings))
+        tail = import_module("consumer.tail")
+        messages = tail.alert_messages(settings, "earliest", follow=False)
+        for text in bridges.preview(settings, (value for _, value, _ in messages)):
+            typer.echo(f"{text}\n")
 
 
 def drill(
@@ -74,6 +71,7 @@ def drill(
 ) -> None:
     """Send an alert marked as a test through the topic and the bridges; resolve it again."""
     with explained():
+        seconds, labels = _duration(lasts), _labels(label or [])
         settings = load_settings(config, set_, bootstrap, need_inputs=False)
         way: Drill = import_module("consumer.drill").Drill(settings)
         if resolve:
@@ -82,8 +80,7 @@ def drill(
             for test in left:
                 _finish(way, test)
         else:
-            seconds = _duration(lasts)
-            test = way.begin(model, severity, _labels(label or []))
+            test = way.begin(model, severity, labels)
             typer.echo(f"test  #{test.incident[:8]} opened on topic {settings.alerts_topic}")
             if not settings.bridges:
                 typer.echo("      no bridge is configured; streamgauge tail shows it")

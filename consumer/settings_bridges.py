@@ -132,6 +132,8 @@ class BridgeSettings(_Table):
                 raise ValueError(f"{setting} is for {' and '.join(kinds)}; leave it out")
         if bool(self.url) == (self.url_file is not None):
             raise ValueError(f"write where it is, either {_example(self.kind)} or url_file")
+        if (self.password or self.password_file) and not self.username:
+            raise ValueError("a password is given without username; write both, or token_file")
         if self.kind != "alertmanager" and len(self.url) > 1:
             raise ValueError("url is a list; write one bridge for each target")
         for url in self.url:

@@ -134,6 +134,8 @@ def _labels(value: dict[str, str]) -> dict[str, str]:
                 f"{short(name)} is not a label's name; write letters, digits and _ (at most 64, "
                 'the first no digit), such as "team"'
             )
+        if name == "test":
+            raise ValueError('"test" marks the alerts of streamgauge test-alert; take another name')
         _words(text)
     if len(value) > _MOST_LABELS:
         raise ValueError(f"has {len(value)} labels; at most {_MOST_LABELS} are copied into events")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from alerts import alertmanager, syslog, webhook
 from alerts.board import News
 from consumer.http_post import post
+from consumer.mistakes import Mistake, SettingsError
 from consumer.settings_bridges import BridgeSettings
 from consumer.target_errors import Refused, Unavailable
 
@@ -48,7 +49,7 @@ def target(bridge: BridgeSettings, app: str) -> Target:
         app: Name of the application.
 
     Raises:
-        OSError: A certificate cannot be read.
+        SettingsError: A certificate cannot be read.
     """
     if bridge.kind == "alertmanager":
         return Alertmanager(bridge)
@@ -209,8 +210,20 @@ def _wait_for_end(channel: socket.socket) -> None:
 
 
 def tls_context(bridge: BridgeSettings) -> ssl.SSLContext:
-    """Certificates are always verified, and host names with them."""
-    context = ssl.create_default_context(cafile=bridge.ca_file)
-    if bridge.cert_file is not None:
-        context.load_cert_chain(bridge.cert_file, bridge.key_file)
+    """Certificates are always verified, and host names with them.
+
+    Raises:
+        SettingsError: A file cannot be read, or is not what it should be.
+    """
+    doing = "ca_file"
+    try:
+        context = ssl.create_default_context(cafile=bridge.ca_file)
+        if bridge.cert_file is not None:
+            doing = "cert_file"
+            context.load_cert_chain(bridge.cert_file, bridge.key_file)
+    except OSError as error:  # ssl.SSLError is one
+        why = getattr(error, "reason", None) or error.strerror or "cannot be read"
+        path = getattr(bridge, doing)
+        text = f"{path}: {why}; write the path of a file in PEM"
+        raise SettingsError([Mistake(f"bridges.{bridge.name}.{doing}", text)]) from None
     return context

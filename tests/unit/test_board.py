@@ -15,7 +15,7 @@ from alerts.drill import opened, resolved
 from alerts.events import Event, encode
 from alerts.notices import data_back, limit_reached, no_data
 from sketches.detection import Severity
-from tests.alert_reports import HOUR, MINUTE, SECOND, T0, Told, change, missing
+from tests.alert_reports import HOUR, MINUTE, SECOND, T0, Told, change, check, missing
 
 NOW = T0 + 11 * MINUTE
 
@@ -215,6 +215,8 @@ def test_a_test_says_so_everywhere() -> None:
     assert fires.labels["alertname"] == "StreamgaugeTest"
     assert (fires.labels["test"], fires.labels["team"]) == ("true", "risk")
     assert "test" in fires.annotations["summary"]
+    for event in (test, resolved(test, T0, NOW)):
+        check(event)  # by the schema
 
 
 def test_routes() -> None:

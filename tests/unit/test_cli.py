@@ -38,6 +38,9 @@ def test_mistakes_end_with_status_2_and_no_traceback(tmp_path: Path) -> None:
         (["tail"], "STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS"),
         (["tail", "--bootstrap", "h:1", "--from", "now"], '--from: "now" is not a time'),
         (["replay", "a.jsonl"], "inputs: no input is named"),
+        (["bridge", "--bootstrap", "h:1"], "bridges: no target is named; write a table such as"),
+        (["test-alert", "--for", "2"], '--for: "2" has no unit'),
+        (["test-alert", "--label", "x"], "--label is not NAME=VALUE"),
         (
             ["replay", "a.jsonl", "--set", "inputs.a.topics=t", "--baseline-until", "x"],
             '--baseline-until: "x" is not a time',

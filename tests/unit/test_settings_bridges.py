@@ -8,6 +8,7 @@ import pytest
 
 from consumer.settings import Settings, SettingsError, load
 from consumer.settings_bridges import BridgeSettings, with_secrets
+from consumer.targets import target
 
 ROOT = Path(__file__).parents[2]
 SECRET = "hunter2-do-not-show"  # noqa: S105 - it is none
@@ -46,6 +47,11 @@ def one(settings: Settings) -> BridgeSettings:
         ("kind = 'syslog'\nurl = 'udp://h:1'\nfacility = 'x'", '"x" is not allowed; write one of'),
         ("kind = 'webhook'\nurl = 'http://h'\nsecert_file = 'x'", 'did you mean "secret_file"?'),
         ("kind = 'webhook'\nurl = 'http://h'\ntimeout = '5min'", "write 100ms to 30s"),
+        ("kind = 'webhook'\nurl = 'http://h'\npassword_file = 'p'", "without username; write both"),
+        (
+            "kind = 'webhook'\nurl = 'http://h'\n[models.m]\nlabels = {test = 'x'}",
+            '"test" marks the alerts of streamgauge test-alert',
+        ),
         (f"kind = 'webhook'\nurl = 'http://u:{SECRET}@h'", "url holds a user or a password"),
         (
             f"kind = 'webhook'\nurl = 'http://h'\nsecret = '{SECRET}'",
@@ -98,6 +104,18 @@ def test_what_a_file_holds_is_not_shown(
         with_secrets(one(settings))
     assert expected in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_text("no certificate")
+    for line, expected in (
+        ("ca_file = 'none'", "bridges.b.ca_file: .*/none: No such file"),
+        ("ca_file = 'bad'", "bridges.b.ca_file: .*/bad: "),
+        ("cert_file = 'bad'", "bridges.b.cert_file: .*/bad: "),
+    ):
+        settings = read(tmp_path, f"kind = 'webhook'\nurl = 'https://h'\n{line}")
+        with pytest.raises(SettingsError, match=expected):
+            target(one(settings), "app")
 
 
 def test_groups_are_of_the_app_and_the_bridge(tmp_path: Path) -> None:
