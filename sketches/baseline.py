@@ -12,7 +12,7 @@ about the level is that about the level of all of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from . import codec, profile
 from .blocks import DAY, Block
 from .detection import DetectionSettings
 from .expectation import CANDIDATES, Expectation
+from .given import GivenBaseline
 from .prior import Prior
 from .profile import Profile
 from .reference import Reference, grown, read, recentred, refreshed
@@ -41,6 +42,7 @@ _TRIED_AFTER: Final = (DAY, 7 * DAY)  # from there on their residuals are those 
 _ENOUGH: Final = 50  # blocks of the first part that may stand for its records
 _GROWN: Final = 0.625  # from there on new categories and distances are believed
 _TOGETHER: Final = 32  # profiles that wait to be merged
+_ALIKE: Final = 4.0  # blocks of lengths so far apart at most have the same noise
 _FLOOR: Final = 0.1  # least noise, of the smallest effect worth telling
 
 
@@ -148,10 +150,31 @@ class Learner:
         """Whether the baseline is complete without a block that ends at ``end``."""
         if self._measured < LEAST_BLOCKS:
             return False
+        if self._rehearsed() is not None:
+            return True
         until = self._until(settings)
         if until is not None:
             return end > until or self.end >= until
         return self.progress(settings) >= 1.0
+
+    def suffices(self, settings: DetectionSettings) -> bool:
+        """Whether it would be a learned baseline, wherever a replay ends those."""
+        long = self.end - self.start >= settings.learn_for
+        return long and self.records >= settings.learn_records and self._measured >= LEAST_BLOCKS
+
+    def _rehearsed(self) -> Learner | None:
+        """The learner of the training set's blocks, if the stream's own are about as long."""
+        if self.prior is None or self.prior.rehearsal is None:
+            return None
+        seen = self.prior.rehearsal
+        ratio = self._length() / max((seen["end"] - seen["start"]) / seen["blocks"], 1.0)
+        if not 1 / _ALIKE <= ratio <= _ALIKE:
+            return None
+        return Learner.restore({**seen, "prior": replace(self.prior, rehearsal=None).state()})
+
+    def _length(self) -> float:
+        """Usual length of a block, microseconds."""
+        return (self.end - self.start) / max(self.blocks, 1)
 
     def add(self, block: Block, values: FloatArray | None, settings: DetectionSettings) -> None:
         """Add a block.
@@ -241,6 +264,9 @@ class Learner:
 
         They are to be used once: the expectation rolls on.
         """
+        rehearsed = self._rehearsed()
+        if rehearsed is not None:
+            return rehearsed.finish()
         assert self._scales is not None  # noqa: S101
         assert self._expectation is not None  # noqa: S101
         expectation = self._expectation
@@ -276,7 +302,7 @@ class Learner:
             layout=self._layout,
             by_records=by_records(self._layout),
             blocks=self._measured,
-            block_length=(self.end - self.start) / max(self.blocks, 1),
+            block_length=self._length(),
         )
 
     def state(self) -> dict[str, Any]:
@@ -315,6 +341,26 @@ class Learner:
             found._scales = Scales.restore(state["scales"], found._by_records)
             found._expectation = Expectation.restore(state["expectation"])
         return found
+
+
+def rehearse(baseline: GivenBaseline, settings: DetectionSettings) -> Prior:
+    """What a stream starts from under a given baseline.
+
+    Args:
+        baseline: Given.
+        settings: How much makes a baseline.
+    """
+    prior = Prior.of(baseline)
+    if not baseline.blocks:
+        return prior
+    learner = Learner(baseline.blocks[0].start, True, prior)
+    for each in baseline.blocks:
+        block = Block(each.start, each.end)
+        block.add(each.end, [each.profile], True)
+        learner.add(block, None, settings)
+    if not learner.suffices(settings):
+        return prior
+    return replace(prior, rehearsal=learner.state() | {"prior": None})
 
 
 def _units(old: Reference, new: Reference, signals: int) -> tuple[FloatArray, FloatArray]:

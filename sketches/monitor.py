@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from . import budget
-from .baseline import Baseline, Learner
+from .baseline import Baseline, Learner, rehearse
 from .blocks import DAY, Block
 from .budget import Thresholds
 from .changed import Finding, Step
@@ -72,8 +72,10 @@ class ModelMonitor:
         Until the noise about it is known, what was watched before still is; after that, features
         that the training set lacks. The same baseline again changes nothing.
         """
-        if not self._priors.give(baseline):
+        if self._priors.holds(baseline):
             return
+        version, segment = baseline.version, baseline.segment
+        self._priors.give(version, segment, rehearse(baseline, self._settings))
         for name, stream in self._streams.items():
             if name is None or name[2:] != (GIVEN,):
                 continue

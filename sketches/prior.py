@@ -3,7 +3,8 @@
 The reference and the levels of the signals are the prior's, frozen. The noise is not: a training
 set without times says nothing about how blocks of the live stream stray, so it is measured in the
 stream's own blocks, about their own mean. Where that mean is not the prior's level, a change is
-told as soon as the noise is known.
+told as soon as the noise is known. A training set with times that would do as a learned baseline
+has a noise of its own, which holds once the live blocks turn out to be about as long as its own.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ class Prior:
         records: Behind it.
         reference: What later profiles are compared with.
         level: Shape (S,), the signals of the reference's own records.
+        rehearsal: State of a learner that has seen the training set's own blocks; None: they are
+            too few, or too short a time.
     """
 
     id: str
     records: int
     reference: Reference
     level: FloatArray
+    rehearsal: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, baseline: GivenBaseline) -> Prior:
@@ -63,13 +67,15 @@ class Prior:
             "records": self.records,
             "reference": self.reference.state(),
             "level": pack(self.level),
+            "rehearsal": self.rehearsal,
         }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Prior:
         """From ``state``."""
         reference = Reference.restore(state["reference"])
-        return cls(state["id"], state["records"], reference, unpack(state["level"]))
+        level, rehearsal = unpack(state["level"]), state["rehearsal"]
+        return cls(state["id"], state["records"], reference, level, rehearsal)
 
 
 class Priors:
@@ -78,14 +84,14 @@ class Priors:
     def __init__(self) -> None:
         self._held: dict[tuple[str, str], Prior] = {}
 
-    def give(self, baseline: GivenBaseline) -> bool:
-        """Take one; False: it is the one that is held already."""
-        key = baseline.version, baseline.segment
-        known = self._held.get(key)
-        if known is not None and known.id == baseline.id:
-            return False
-        self._held[key] = Prior.of(baseline)
-        return True
+    def holds(self, baseline: GivenBaseline) -> bool:
+        """Whether it is the one that is held already."""
+        known = self._held.get((baseline.version, baseline.segment))
+        return known is not None and known.id == baseline.id
+
+    def give(self, version: str, segment: str, prior: Prior) -> None:
+        """Take that of a version, or of every one."""
+        self._held[version, segment] = prior
 
     def of(self, version: str, segment: str) -> Prior | None:
         """That of the version, else that of every version."""

@@ -9,9 +9,9 @@ import pytest
 
 from sketches import profile
 from sketches.detection import Change, DetectionSettings
-from sketches.given import GivenBaseline
+from sketches.given import GivenBaseline, TimedProfile
 from sketches.monitor import ModelMonitor, MonitorReport
-from sketches.prior import Priors
+from sketches.prior import Prior, Priors
 from sketches.profile import Profile
 from tests.streams import DAY, WINDOW, Records, normal, windows
 
@@ -50,7 +50,7 @@ def test_a_stream_like_its_training_set_is_quiet_and_one_that_is_not_is_told_at_
     given = training()
     same = ModelMonitor(SETTINGS, "topic", "model")
     same.give(given)
-    reports = fold(same, stream(600))
+    reports = fold(same, stream(400))
     assert not changes(reports)
     assert given.id in {each.id for report in reports for each in report.learned}
     moved = ModelMonitor(SETTINGS, "topic", "model")
@@ -116,6 +116,49 @@ def test_a_monitor_restored_while_it_learns_the_noise_goes_on_exactly() -> None:
     assert again.state() == one.state()
 
 
+def timed(count: int, window: int = WINDOW) -> GivenBaseline:
+    """A training set with times, in blocks of one window."""
+    found = [one for _, one in windows({"x": normal}, count, seed=5)]
+    blocks = tuple(
+        TimedProfile(at * window, (at + 1) * window, one) for at, one in enumerate(found)
+    )
+    return GivenBaseline("model", "", "", ("t.csv",), profile.merge(found), blocks)
+
+
+def test_the_noise_of_a_training_set_with_times_holds_once_the_blocks_are_alike() -> None:
+    monitor, given = ModelMonitor(SETTINGS, "topic", "model"), timed(2 * LEARNED)
+    monitor.give(given)
+    reports = fold(monitor, stream(60, by=0.5))
+    told = changes(reports)
+    assert {(each.feature, each.baseline) for each in told} == {("x", given.id)}
+    assert told[0].detected <= reports[20].now
+    quiet = ModelMonitor(SETTINGS, "topic", "model")
+    quiet.give(given)
+    assert not changes(fold(quiet, stream(400)))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [timed(2 * LEARNED, window=WINDOW // 10), timed(40), timed(2 * LEARNED, window=10 * WINDOW)],
+    ids=["shorter blocks", "too short a time", "longer blocks"],
+)
+def test_that_of_other_blocks_or_too_few_does_not(given: GivenBaseline) -> None:
+    monitor = ModelMonitor(SETTINGS, "topic", "model")
+    monitor.give(given)
+    assert not changes(fold(monitor, stream(60, by=0.5)))
+
+
+def test_a_rehearsed_monitor_restored_goes_on_exactly() -> None:
+    one = ModelMonitor(SETTINGS, "topic", "model")
+    found = stream(80, by=0.5)
+    one.give(timed(2 * LEARNED))
+    fold(one, found[:4])
+    other = ModelMonitor.restore(SETTINGS, one.state())
+    assert other.state() == one.state()
+    assert fold(one, found[4:]) == fold(other, found[4:])
+    assert other.state() == one.state()
+
+
 def test_the_same_again_changes_nothing() -> None:
     monitor = ModelMonitor(SETTINGS, "topic", "model")
     monitor.give(training())
@@ -127,7 +170,9 @@ def test_the_same_again_changes_nothing() -> None:
 
 def test_that_of_the_version_comes_before_that_of_all() -> None:
     priors, whole, own = Priors(), training(seed=1), training(version="2", seed=2)
-    priors.give(whole)
-    priors.give(own)
+    for each in (whole, own):
+        assert not priors.holds(each)
+        priors.give(each.version, each.segment, Prior.of(each))
+        assert priors.holds(each)
     found = [priors.of("1", ""), priors.of("2", ""), priors.of("2", "de")]
     assert [each.id if each else None for each in found] == [whole.id, own.id, None]
