@@ -29,6 +29,7 @@ Kind = Literal["alertmanager", "webhook", "syslog"]
 SECRETS: Final = ("secret", "token", "password", "url")  # each can be given as a file
 # A webhook's address may be a secret; where it stands in the open it is taken for none.
 _NEVER_OPEN: Final = ("secret", "token", "password")
+LONGEST_ATTEMPT: Final = 90 * SECOND  # a group's member that does not read for 120 s is let go
 _SCHEMES: Final[dict[str, tuple[str, ...]]] = {
     "alertmanager": ("http", "https"),
     "webhook": ("http", "https"),
@@ -136,6 +137,8 @@ class BridgeSettings(_Table):
             raise ValueError("a password is given without username; write both, or token_file")
         if self.kind != "alertmanager" and len(self.url) > 1:
             raise ValueError("url is a list; write one bridge for each target")
+        if self.timeout * max(len(self.url), 1) > LONGEST_ATTEMPT:
+            raise ValueError("timeout times the number of addresses is over 90s; make it shorter")
         for url in self.url:
             if (text := url_mistake(self.kind, url)) is not None:
                 raise ValueError(text)

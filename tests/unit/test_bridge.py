@@ -14,6 +14,7 @@ from alerts.events import Event, Opened, encode
 from consumer import bridge as module
 from consumer.alert_reader import Received
 from consumer.bridge import MOST_REFUSALS, Bridge
+from consumer.bridges import preview
 from consumer.settings import Settings
 from consumer.settings_bridges import BridgeSettings
 from consumer.target_errors import Refused, Unavailable
@@ -258,3 +259,23 @@ def test_a_target_that_was_away_hears_at_once_what_goes_on(clock: Clock) -> None
     clock.now += 1
     one.turn()
     assert {alert.labels["model"] for alert in person.repeated} == {"m0", "m1"}
+
+
+def test_a_dry_run_shows_each_target_what_its_routes_let_through() -> None:
+    settings = Settings.model_validate(
+        {
+            "bridges": {
+                "pager": {"kind": "alertmanager", "url": "http://am:9093"},
+                "one": {"kind": "syslog", "url": "udp://h:514", "routes": [{"models": ["m1"]}]},
+            }
+        }
+    )
+    later = b'{"type":"of_a_later_release","v":1}'
+    shown = list(preview(settings, [encode(event(0)), b"x", later, encode(event(1))]))
+    assert [text.splitlines()[0] for text in shown] == [
+        "pager: POST http://am:9093/api/v2/alerts",
+        "pager: skipped: not an alert event: JSON is malformed: invalid character (byte 0)",
+        "one: skipped: not an alert event: JSON is malformed: invalid character (byte 0)",
+        "pager: POST http://am:9093/api/v2/alerts",
+        "one: udp://h:514",
+    ]

@@ -47,6 +47,11 @@ def one(settings: Settings) -> BridgeSettings:
         ("kind = 'syslog'\nurl = 'udp://h:1'\nfacility = 'x'", '"x" is not allowed; write one of'),
         ("kind = 'webhook'\nurl = 'http://h'\nsecert_file = 'x'", 'did you mean "secret_file"?'),
         ("kind = 'webhook'\nurl = 'http://h'\ntimeout = '5min'", "write 100ms to 30s"),
+        (
+            "kind = 'alertmanager'\nurl = ['http://a', 'http://b', 'http://c', 'http://d']\n"
+            "timeout = '30s'",
+            "timeout times the number of addresses is over 90s",
+        ),
         ("kind = 'webhook'\nurl = 'http://h'\npassword_file = 'p'", "without username; write both"),
         (
             "kind = 'webhook'\nurl = 'http://h'\n[models.m]\nlabels = {test = 'x'}",
