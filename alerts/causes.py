@@ -90,14 +90,16 @@ def cause(
     onset: int | None = None
     for change in changes:
         found.add(points_at(change))
-        versions.add(change.version)
         features.add(change.feature)
+        if change.feature:  # a signal of the whole model is of no version
+            versions.add(change.version)
         onset = change.onset if onset is None else min(onset, change.onset)
     if onset is None:
         return "unknown"
     if together(len(features - {""}), watched):
         found.add("upstream")
-    if deployed and all(0 <= onset - deployed.get(each, onset + 1) <= FRESH for each in versions):
+    begun = [onset - (deployed or {}).get(each, onset + 1) for each in versions]
+    if begun and all(0 <= each <= FRESH for each in begun):
         found.add("version")
     return next(each for each in _ORDER if each in found)
 

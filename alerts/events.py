@@ -140,6 +140,10 @@ class ChangedFeature(msgspec.Struct, frozen=True, kw_only=True):
     top: Annotated[
         tuple[Moved, ...], _says("Categories or ranges that moved most, the largest first.")
     ]
+    baseline_version: Annotated[
+        str | None,
+        _says("Version whose baseline it is, which this one started from; null: its own."),
+    ] = None
 
 
 class OffsetRange(msgspec.Struct, frozen=True, kw_only=True):

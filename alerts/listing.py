@@ -173,6 +173,7 @@ def _changed(change: Change, active: bool, most: int) -> ChangedFeature:
             Moved(name=_cut(name), before=_share(before), after=_share(after))
             for name, before, after in change.top[:most]
         ),
+        baseline_version=change.baseline_version,
     )
 
 

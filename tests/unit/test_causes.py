@@ -92,6 +92,8 @@ def test_many_features_at_once(features: int, watched: int | None, expected: Cau
 def test_only_versions_just_deployed(deployed: dict[str, int], expected: Cause) -> None:
     assert cause([change(), change("@prediction")], deployed=deployed) == expected
     assert cause([change(), change(version="2")], deployed=deployed) == "shift"
+    assert cause([change("", "errors", version=""), change()], deployed=deployed) == expected
+    assert cause([change("", "errors", version="")], deployed=deployed) == "unknown"
 
 
 def test_the_enumeration_is_that_of_the_contract() -> None:

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from alerts.events import Event, Opened
 from alerts.incidents import IncidentBook
+from consumer.judges import Read
+from consumer.judging import MonitoredModel
 from sketches import profile
 from sketches.detection import Change, DetectionSettings
 from sketches.given import GivenBaseline
@@ -73,6 +76,18 @@ def test_what_came_with_the_version_is_told_and_wakes_nobody() -> None:
     assert {each.feature for each in told} == {"x", "@score"}
     assert {each.severity for each in told if each.signal in {"location", "shape"}} == {"warning"}
     assert {each.severity for each in told if each.feature == "@score"} == {"warning"}
+
+
+def test_what_came_with_the_version_names_it_as_the_cause() -> None:
+    book = IncidentBook("topic", "model")
+    model = MonitoredModel(ModelMonitor(SETTINGS, "topic", "model"), book)
+    found = stream(SWITCH + 60, from_window(SWITCH, _score=2.0))
+    told: list[Event] = []
+    for number, (end, one) in enumerate(found):
+        version = "1" if number < SWITCH else "2"
+        read = Read((), one.records, {(version, ""): one})
+        told += model.fold(end, WINDOW, read, lambda *_: ())
+    assert {each.cause for each in told if isinstance(each, Opened)} == {"version"}
 
 
 def test_a_version_with_inputs_all_missing_is_a_fault_and_pages() -> None:
