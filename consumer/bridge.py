@@ -108,7 +108,8 @@ class Bridge:
         board = self._boards.setdefault(received.partition, Board(self._bridge.routes))
         value = received.message[1]
         try:
-            news = board.apply(from_message(value), value, received.at)
+            # An end that lies ahead of this clock would be none yet.
+            news = board.apply(from_message(value), value, min(received.at, _now()))
         except UnknownTypeError:
             news = None
         except (EventFormatError, ValueError) as error:  # of another format, or of someone else
