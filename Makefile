@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 N ?= 20
 
-.PHONY: help test test-quick lint types demo demo-verify crash bench bench-quick soak soak-quick profile readme contract asyncapi-parser clean
+.PHONY: help test test-long test-quick lint types demo demo-verify crash bench bench-quick soak soak-quick profile readme contract asyncapi-parser clean
 
 help:
 	@echo "make test         lint, types, unit, property and real-Kafka tests"
+	@echo "make test-long    the tests that take minutes"
 	@echo "make demo         a year of flights through a model, topics and the worker; alerts as they come"
 	@echo "make demo-verify  replays the demo's records and compares the alerts byte for byte"
 	@echo "make crash N=20   kill -9 and rebalances on real Kafka; alerts must equal the undisturbed run's"
@@ -30,10 +31,13 @@ $(VENV)/.demo: $(VENV)/.ready
 	@touch $@
 
 test: $(VENV)/.demo lint types
-	$(PYTEST) -n 2 --dist loadgroup
+	$(PYTEST) -n 2 --dist loadgroup -m 'not long'
+
+test-long: $(VENV)/.demo
+	$(PYTEST) -n 2 --dist loadgroup -m long
 
 test-quick: $(VENV)/.ready
-	$(PYTEST) -n 2 -m 'not kafka'
+	$(PYTEST) -n 2 -m 'not kafka and not long'
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

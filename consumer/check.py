@@ -37,6 +37,10 @@ class Cluster(internal.Admin, Protocol):
         """Operations allowed on a group; empty: the broker does not say."""
         ...
 
+    def try_transactions(self, name: str) -> None:
+        """Prove that a producer may write in transactions under a transactional id."""
+        ...
+
 
 Latest = Callable[[str, int, int], Sequence[RawBatch]]  # topic, partitions, records wanted
 DecoderFor = Callable[[InputSettings, str], Decoder]
@@ -52,6 +56,8 @@ def check(
     if existing is None:
         return
     yield group_permission(settings, cluster)
+    if settings.delivery == "exactly_once":
+        yield transactions(settings, cluster)
     for one in settings.inputs:
         found = input_topics(settings, one, existing, cluster)
         yield from found
@@ -114,6 +120,21 @@ def group_permission(settings: Settings, cluster: Cluster) -> Finding:
     if allowed and not _has(allowed, "READ"):
         return _denied(subject, settings, f"READ on group {settings.group}")
     return Finding("ok", subject, "may be used" if allowed else "the broker names no permissions")
+
+
+def transactions(settings: Settings, cluster: Cluster) -> Finding:
+    """Whether results can be written in transactions."""
+    subject = 'delivery "exactly_once"'
+    prefix = f"{settings.app}-"
+    try:
+        cluster.try_transactions(f"{prefix}check")
+    except KafkaProblem as error:
+        if "AUTHORIZATION" in error.code:
+            what = f"WRITE and DESCRIBE on transactional ids that begin with {prefix}"
+            return _denied(subject, settings, what)
+        do = explain(error.code, error.text)
+        return Finding("FAIL", subject, "a transaction cannot be started", do)
+    return Finding("ok", subject, f"transactional ids {prefix}* may be used")
 
 
 def _group_allowed(group: str, cluster: Cluster) -> frozenset[str]:

@@ -29,6 +29,7 @@ from consumer.kafka_client import (
 )
 from consumer.kafka_errors import KafkaProblem
 from consumer.kafka_failures import Ear, KafkaFailure
+from consumer.kafka_transactions import Transactions
 from consumer.topics import TopicSpec
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class Admin:
     """Questions and orders that belong to no group."""
 
     def __init__(self, client: Client, timeout: float = 10.0) -> None:
-        self._ear, self._timeout = Ear(client), timeout
+        self._client, self._ear, self._timeout = client, Ear(client), timeout
         self._admin = start(self._ear, AdminClient, defaults.COMMON, client)
 
     def last_error(self) -> tuple[str, str] | None:
@@ -79,6 +80,26 @@ class Admin:
         """
         call = self._admin.describe_consumer_groups
         return self._operations(f"permissions on group {group}", call, [group])
+
+    def try_transactions(self, name: str) -> None:
+        """Prove that this user may write in transactions: a producer of that name is made ready.
+
+        Raises:
+            KafkaFailure: It may not, or no coordinator answers.
+        """
+        tried = Transactions(self._client, name)
+        end = time.monotonic() + self._timeout
+        try:
+            while True:
+                try:
+                    tried.begin(1.0)
+                except KafkaFailure as failure:
+                    if failure.kind != "retriable" or time.monotonic() > end:
+                        raise
+                else:
+                    return
+        finally:
+            tried.drop()
 
     def _operations(
         self, doing: str, call: Callable[..., Mapping[Any, Future[Any]]], what: object

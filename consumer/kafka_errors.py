@@ -116,6 +116,18 @@ _MEANING: Final[tuple[tuple[str, str, str], ...]] = (
     ),
     (
         "",
+        "same group.instance.id",
+        "another process took this one's place in the group: it has the same group.instance.id; "
+        "give every process its own",
+    ),
+    (
+        "",
+        "instance id is still used",
+        "another process of the group has the same group.instance.id; end it, or give every "
+        "process its own",
+    ),
+    (
+        "",
         "no such configuration property",
         "the client does not know a setting in [kafka]: {text}",
     ),
@@ -140,8 +152,14 @@ _MEANING: Final[tuple[tuple[str, str, str], ...]] = (
     (
         "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
         "",
-        "this user may not use the transactional id; allow WRITE and DESCRIBE on its prefix: "
-        "{text}",
+        "this user may not write in transactions; allow WRITE and DESCRIBE on the transactional "
+        'ids that begin with the app\'s name and -, or set delivery = "at_least_once": {text}',
+    ),
+    (
+        "INVALID_TRANSACTION_TIMEOUT",
+        "",
+        "the broker does not allow transactions that long; set transaction.timeout.ms in [kafka] "
+        "to at most the broker's transaction.max.timeout.ms",
     ),
     (
         "UNKNOWN_TOPIC_OR_PART",

@@ -32,8 +32,6 @@ MANAGED: Final = {
     "auto.offset.reset": 'write start = "earliest", "latest" or a time at the top level',
     "isolation.level": "leave it out: only committed records are read",
     "partition.assignment.strategy": "leave it out: cooperative-sticky is used",
-    "group.protocol": "leave it out: the classic protocol is used",
-    "group.remote.assignor": "leave it out: the classic protocol is used",
     "enable.partition.eof": "leave it out: the ends of partitions are found in another way",
     "enable.idempotence": "leave it out: the producer is always idempotent",
     "enable.gapless.guarantee": "leave it out: the producer is always idempotent",

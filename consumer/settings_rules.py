@@ -40,6 +40,7 @@ def contradictions(
             "STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS"
         )
         found.append(Mistake("kafka.bootstrap.servers", text))
+    found += _group_mistakes(kafka, origin)
     inputs = merged.get("inputs")
     if need_inputs and not inputs:
         text = 'no input is named; write a table [inputs.NAME] with topics = ["your-topic"]'
@@ -67,6 +68,20 @@ def contradictions(
                 found.append(Mistake(dotted(at), claim, origin(at)))
             claimed.setdefault(topic, name)
     return found
+
+
+def _group_mistakes(kafka: Mapping[str, Any], origin: Callable[[Names], str]) -> list[Mistake]:
+    """What Kafka 4's group protocol leaves to the broker."""
+    if kafka.get("group.protocol", "classic") == "classic":
+        return []
+    text = (
+        'leave it out: with "group.protocol" = "consumer" the broker decides this '
+        "(group.consumer.session.timeout.ms and the like)"
+    )
+    ours = ("session.timeout.ms", "heartbeat.interval.ms")
+    return [
+        Mistake(f"kafka.{name}", text, origin(("kafka", name))) for name in ours if name in kafka
+    ]
 
 
 def _listed(topics: object) -> list[str]:

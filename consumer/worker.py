@@ -341,7 +341,7 @@ class Worker:
         if unknown and error.topic in self._admin.topics():
             self._tell("not every broker knows the topic yet", error.text)
             return
-        if error.kind in {"denied", "refused"} or unknown:
+        if error.kind in {"denied", "refused", "fatal"} or unknown:
             what = f"topic {error.topic}" if error.topic else f"group {self._settings.group}"
             raise Stopped(_because(what, error.code, error.text))
         self._tell("reading is in trouble", error.text)

@@ -223,7 +223,7 @@ class Kafka:
         }
 
     def allow(self, user: str, operation: str, kind: str, name: str) -> None:
-        """Let a user do an operation (``READ``) on every ``TOPIC`` or ``GROUP`` of a prefix."""
+        """Let a user do an operation (``READ``) on every ``TOPIC``, ``GROUP``, ... of a prefix."""
         rule = AclBinding(
             ResourceType[kind],
             name,

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from consumer import topics
 from consumer.batch import NO_TIME, Batch, Decoder, Group, RawBatch, RecordKey
-from consumer.check import check
+from consumer.check import check, transactions
 from consumer.findings import Finding
 from consumer.kafka import Admin
 from consumer.kafka_errors import KafkaProblem, explain
@@ -22,6 +22,7 @@ from consumer.latest import latest
 from consumer.settings import InputSettings, Settings
 from sketches.table import Table
 from tests.kafka_broker import Kafka, free_ports
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
 
@@ -143,3 +144,19 @@ def test_missing_permissions(secured_kafka: Kafka, app_name: str, topic_name: st
     for operation in ("READ", "WRITE"):
         secured_kafka.allow(user, operation, "TOPIC", app_name)
     assert [one for one in run(settings) if one.level == "FAIL"] == []
+
+
+def test_transactions_need_a_permission(
+    secured_kafka: Kafka, app_name: str, topic_name: str
+) -> None:
+    user = f"u-{uuid.uuid4().hex[:8]}"
+    client = secured_kafka.add_user(user, "right")
+    one = InputSettings(name="one", topics=(topic_name,))
+    settings = Settings(app=app_name, kafka=dict(client), inputs=(one,), delivery="exactly_once")
+    admin = Admin(settings.kafka, timeout=8.0)
+    found = transactions(settings, admin)
+    assert found.text == (
+        f"no permission: WRITE and DESCRIBE on transactional ids that begin with {app_name}-"
+    )
+    secured_kafka.allow(user, "WRITE", "TRANSACTIONAL_ID", f"{app_name}-")
+    wait_until(lambda: transactions(settings, admin).level == "ok", 10, "it is allowed")

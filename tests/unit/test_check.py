@@ -65,6 +65,9 @@ class FakeCluster:
             raise self.group
         return self.group
 
+    def try_transactions(self, name: str) -> None:
+        raise KafkaProblem("_TIMED_OUT", f"start transactions as {name}: timed out")
+
 
 def settings_with(**more: Any) -> Settings:
     values: dict[str, Any] = {
@@ -218,6 +221,12 @@ def test_a_group_that_does_not_exist_yet_is_fine() -> None:
     cluster.group = KafkaProblem("_TIMED_OUT", "Timed out")
     (finding,) = problems(run(settings, cluster))
     assert finding.level == "warn"
+
+
+def test_transactions_are_tried_where_they_are_wanted() -> None:
+    settings = settings_with(delivery="exactly_once")
+    (finding,) = problems(run(settings, good_cluster(settings)))
+    assert (finding.level, finding.text) == ("FAIL", "a transaction cannot be started")
 
 
 def test_internal_topics_missing() -> None:

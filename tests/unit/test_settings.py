@@ -548,7 +548,7 @@ def test_example_is_valid_and_its_comments_too(tmp_path: Path) -> None:
     setting = re.compile(r"""# (["\w.]+ = .*|\[.*)""")
     shown = [found[1] if (found := setting.fullmatch(line)) else line for line in lines]
     every: dict[str, Any] = tomllib.loads("\n".join(shown))
-    assert set(every) == set(Settings.model_fields) - {"delivery"}
+    assert set(every) == set(Settings.model_fields)
     (tmp_path / "password").write_text("x")
     uncommented = "\n".join(shown).replace("/run/secrets/kafka-password", "password")
     settings = read(tmp_path, uncommented)
