@@ -62,8 +62,8 @@ def phrase(change: ChangedFeature, where: bool = False) -> str:
     """
     name = feature_name(change)
     before, after = _values(change)
-    if change.signal == "distance":
-        text = f"{name} mix changed (JS distance {after})"
+    if change.signal in _MIXES:
+        text = f"{name} {_MIXES[change.signal]} changed (JS distance {after})"
         if change.top:
             text += f": {_moved(change.top[:3])}"
     else:
@@ -90,6 +90,7 @@ def incident_texts(event: IncidentEvent) -> tuple[str, str]:
     return f"{who}: {_headline(event, event.time)}", " ".join(_sentences(event, who))
 
 
+_MIXES: Final = {"distance": "mix", "shape": "shape"}
 _PHRASES: Final = {
     "location": ("{name} {way}", "mean"),
     "spread": ("{name} spread {way}", ""),
@@ -105,8 +106,7 @@ _PHRASES: Final = {
     "zeros": ("{name} zeros", ""),
     "outside": ("{name} outside its range", ""),
     "non_finite": ("{name} not finite", ""),
-    "shape": ("{name} shape changed", ""),
-    "vanished": ("{name} known values gone", ""),
+    "vanished": ("{name} usual values gone", "share they had"),
     "gradual": ("{name} drifts {way}", ""),
 }
 _FACTS: Final = {
@@ -121,12 +121,14 @@ _FACTS: Final = {
     "rejects": "{after} of the records could not be read",
     "errors": "{after} of the predictions failed",
     "kind": "{after} of the values of {name} have a JSON type that the baseline never had",
-    "magnitude": "{name} is off by a factor, at {after}",
-    "stuck": "{name} repeats one value, in {after} of the records",
+    "magnitude": "the usual size of {name} is {after}, so its unit may be another one",
+    "stuck": "{name} repeats one value, {after} of the time",
     "zeros": "{name} is zero in {after} of the records",
     "outside": "{after} of the values of {name} are outside the range of the baseline",
     "non_finite": "{name} is NaN or infinite in {after} of the records",
-    "vanished": "values of {name} that made up {before} of the baseline make up {after}",
+    "shape": "the values of {name} are distributed otherwise than in the baseline: Jensen-Shannon "
+    "distance {after}",
+    "vanished": "values of {name} that made up {after} of the baseline do not occur any more",
     "gradual": "{name} drifts slowly, and is {after}",
 }
 _CAUSES: Final[dict[Cause, str]] = {
@@ -181,8 +183,7 @@ def _sentences(event: IncidentEvent, who: str) -> list[str]:
     lead = event.changes[0]
     said = [
         f"{_opening(event, who)} {_fact(lead, _parts(event))}",
-        f"That is from {lead.sample:,} records since {moment(lead.onset)}, against a baseline of "
-        f"{lead.baseline_sample:,} ({short(lead.baseline, 13)}).",
+        f"That is from {lead.sample:,} records since {moment(lead.onset)}, {_against(lead)}.",
     ]
     if lead.top:
         said.append(f"Moved most: {_moved(lead.top[:5])}.")
@@ -203,9 +204,18 @@ def _sentences(event: IncidentEvent, who: str) -> list[str]:
     return said
 
 
+def _against(change: ChangedFeature) -> str:
+    held = f"{change.baseline_sample:,}"
+    if not change.baseline:
+        return f"against the {held} before, while learning: there is no baseline yet"
+    return f"against a baseline of {held} ({short(change.baseline, 13)})"
+
+
 def _fact(change: ChangedFeature, where: bool) -> str:
     before, after = _values(change)
     text = _FACTS.get(change.signal, "{signal} of {name} is {after}")
+    if not change.baseline:
+        text = text.replace("the baseline", "its past")
     size = _effect(change)
     text = text.format(
         name=feature_name(change) or "the model",
@@ -215,7 +225,12 @@ def _fact(change: ChangedFeature, where: bool) -> str:
     )
     if where and (place := _place(change)):
         text += f", in {place}"
-    return f"{text}; with no change it would be {before}."
+    # What vanished is told by the share that it had.
+    return (
+        f"{text}."
+        if change.signal == "vanished"
+        else f"{text}; with no change it would be {before}."
+    )
 
 
 def _opening(event: IncidentEvent, who: str) -> str:

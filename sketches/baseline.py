@@ -22,6 +22,7 @@ from . import codec, profile
 from .blocks import DAY, Block
 from .detection import DetectionSettings
 from .expectation import CANDIDATES, Expectation
+from .first_look import FirstLook
 from .given import GivenBaseline
 from .prior import Prior
 from .profile import Profile
@@ -122,6 +123,7 @@ class Learner:
         self._tried = 0  # forecasts that have been tried out for long enough
         self._expectation: Expectation | None = None
         self.prior = prior
+        self.look = FirstLook() if features and prior is None else None
         if prior is not None:
             self._begin(Layout.of(prior.reference))
         elif not features:
@@ -194,6 +196,8 @@ class Learner:
         if self.prior is not None:
             self._measure(measure_features(self.prior.reference, whole)[0], block)
             return
+        if self.look is not None:
+            self.look.add(block, whole)
         if self._reference is not None:
             self._compare(whole, block)
         self._merged.append(whole)
@@ -318,6 +322,7 @@ class Learner:
             "merged": [codec.encode(each) for each in self._merged],
             "reference": self._reference.state() if self._reference is not None else None,
             "prior": self.prior.state() if self.prior is not None else None,
+            "look": self.look.state() if self.look is not None else None,
             "since": self._since,
             "tried": self._tried,
             "scales": self._scales.state() if self._scales is not None else None,
@@ -335,6 +340,8 @@ class Learner:
         if state["reference"] is not None:
             found._reference = Reference.restore(state["reference"])
             found._layout = Layout.of(found._reference)
+        if state["look"] is not None:
+            found.look = FirstLook.restore(state["look"])
         found._since, found._tried = state["since"], state["tried"]
         if state["scales"] is not None:
             found._by_records = by_records(found._layout)

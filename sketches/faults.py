@@ -6,8 +6,8 @@
 - ``stuck``: share of the other values that are the same as the most frequent one, if that is
   frequent at all; 1 where every value is the same;
 - ``magnitude``: logarithm of the median size of the values other than 0 over that of the
-  reference; 0 as long as it is within a factor of two, and where the distance of their quartiles
-  has not been stretched alike.
+  reference; 0 as long as it is within a factor of two, and where other quantiles, and
+  the distance between them, have not changed alike.
 
 All but ``zeros`` are exactly 0 on an ordinary day of an ordinary feature, and cost almost nothing
 then: a closer look is taken only at features whose extremes, mean or spread ask for it.
@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from .numbers import Numbers
-from .reading import most_frequent, share_below, typical_sizes
+from .reading import QUANTILES, most_frequent, share_below, typical_sizes
 from .reference import TOP, Reference
 from .table import BoolArray, FloatArray, IntArray
 
@@ -84,14 +84,16 @@ def _outside(reference: Reference, held: Numbers, at: IntArray, row: IntArray) -
 def _jump(reference: Reference, held: Numbers, at: IntArray, row: IntArray) -> FloatArray:
     sizes, values = typical_sizes(held.histogram.select(at))
     usual = reference.sizes[row]
-    known = (values >= _LEAST) & (usual[:, 1] > 0)
+    known = (values >= _LEAST) & (usual[:, 0] > 0)
     sizes, usual = sizes[known], usual[known]
-    jump = np.log(sizes[:, 1]) - np.log(usual[:, 1])
-    width, before = sizes[:, 2] - sizes[:, 0], usual[:, 2] - usual[:, 0]
+    steps = np.log(sizes) - np.log(usual)
+    jump = steps[:, len(QUANTILES) // 2]
+    width, before = sizes[:, -1] - sizes[:, 0], usual[:, -1] - usual[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = np.abs(np.log(width) - np.log(before) - jump)
-    # Another unit stretches what lies between the values too; a mean that moves does not.
-    same = np.where(before > 1e-9 * usual[:, 1], apart < _ALIKE, True)
+    # Another unit moves all quantiles alike, and stretches what lies between the values too.
+    same = np.where(before > 1e-9 * usual[:, 0], apart < _ALIKE, True)
+    same &= np.ptp(steps, axis=1) < _ALIKE
     ratio = np.zeros(len(at))
     ratio[known] = np.where(same & (np.abs(jump) >= _NO_JUMP), jump, 0.0)
     return np.clip(ratio, -_FARTHEST, _FARTHEST)

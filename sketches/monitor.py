@@ -21,6 +21,7 @@ from .blocks import DAY, Block
 from .budget import Thresholds
 from .changed import Finding, Step
 from .detection import Change, DetectionSettings, Severity
+from .first_look import FirstLook
 from .given import GivenBaseline
 from .moved import moved_most
 from .prior import Priors
@@ -29,6 +30,7 @@ from .report import BaselineLearned, Key, MonitorReport
 from .signals import (
     RULES,
     Gates,
+    feature_rule,
     gates,
     measure,
     measure_model,
@@ -208,6 +210,7 @@ class ModelMonitor:
             self._learned(name, stream, learner, found)
         if stream.learner is not None:
             stream.learner.add(block, values, self._settings)
+            self._look(parts(name), stream.learner.look, block, found)
             if stream.learner.is_over(block.end, self._settings):
                 self._learned(name, stream, stream.learner, found)
                 return
@@ -227,6 +230,19 @@ class ModelMonitor:
             step = stream.telling.sift(step)
         found.stepped = True
         self._report(name, stream, step, block, whole, found)
+
+    def _look(
+        self, parts: tuple[str, str], look: FirstLook | None, block: Block, found: _Found
+    ) -> None:
+        """Tell gross faults that a stream shows while it is learned."""
+        if look is None or not (look.begun or look.over):
+            return
+        found.stepped = True
+        for fault in look.begun:
+            rule = feature_rule(self._settings, self.model, fault.feature)
+            if rule.detect:
+                found.changes.append(look.change(fault, parts, block, rule.severity_cap))
+        found.recovered += [(*parts, fault.feature, fault.signal) for fault in look.over]
 
     def _learned(self, name: Name, stream: Stream, learner: Learner, found: _Found) -> None:
         baseline, scales, expectation = learner.finish()
@@ -257,6 +273,9 @@ class ModelMonitor:
                 baseline.end,
             )
         )
+        if learner.look is not None:
+            found.stepped = True
+            found.settled += [(*parts(name), *fault) for fault in learner.look.going_on()]
 
     def _tests(self) -> tuple[int, int]:
         """Soft and hard signals under test."""
@@ -295,6 +314,11 @@ class ModelMonitor:
             if stream.watch is not None and stream.baseline is not None
             for signal in stream.watch.changed
             if stream.telling is None or not stream.telling.keeps(signal)
+        ) + tuple(
+            (*parts(name), *fault)
+            for name, stream in self._streams.items()
+            if stream.learner is not None and stream.learner.look is not None
+            for fault in stream.learner.look.going_on()
         )
 
     def _report(

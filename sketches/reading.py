@@ -17,6 +17,7 @@ from .numbers import Numbers
 from .table import FloatArray, IntArray
 
 RANGES: Final = 16  # about so many value ranges of a feature
+QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)  # of sizes
 GRID: Final = 1024  # cells of its table of ranges
 _AT_ONCE = 2**20  # cells of the largest table in memory
 _LARGEST = np.finfo(np.float64).max
@@ -251,10 +252,10 @@ def most_frequent(bins: Histograms, totals: IntArray, wide: FloatArray) -> Float
 
 
 def typical_sizes(bins: Histograms) -> tuple[FloatArray, FloatArray]:
-    """Quartiles of the sizes of each feature's values other than 0, and how many of these it has.
+    """Quantiles of the sizes of each feature's values other than 0, and how many of these it has.
 
     Returns:
-        Shape (F, 3), NaN without any; shape (F,).
+        Shape (F, len(QUANTILES)), NaN without any; shape (F,).
     """
     size = np.minimum(np.abs(_values(bins)), _LARGEST)
     owner = bins.owner()
@@ -263,9 +264,9 @@ def typical_sizes(bins: Histograms) -> tuple[FloatArray, FloatArray]:
     passed = np.cumsum(count[order])
     totals = np.bincount(owner, count, bins.features).astype(np.float64)
     base = np.cumsum(totals) - totals
-    found = np.full((bins.features, 3), np.nan)
+    found = np.full((bins.features, len(QUANTILES)), np.nan)
     held = np.flatnonzero(totals)
-    wanted = base[held, None] + totals[held, None] * np.array([0.25, 0.5, 0.75])
+    wanted = base[held, None] + totals[held, None] * np.array(QUANTILES)
     found[held] = size[order[np.searchsorted(passed, wanted)]]
     return found, totals
 

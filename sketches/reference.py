@@ -15,6 +15,7 @@ import numpy as np
 from .numbers import Numbers
 from .profile import KINDS, Profile
 from .reading import (
+    QUANTILES,
     RANGES,
     clipped_moments,
     clipped_sums,
@@ -75,7 +76,7 @@ class Reference:
         ranges: Shape (F, GRID), the table of these ranges; follows from ``cuts``.
         least: Shape (F,), values below it are outside.
         most: Shape (F,), likewise.
-        sizes: Shape (F, 3), quartiles of the sizes of the values other than 0; NaN without any.
+        sizes: Shape (F, len(QUANTILES)), of the sizes of the values other than 0; NaN without any.
         top: Text feature -> its most frequent values, at most ``TOP``.
         cells: Shape (T, CELLS), counts of these, of the rest, and of unseen ones (0).
         known: Text feature -> all values seen.
@@ -187,7 +188,7 @@ def read(profile: Profile) -> Reference:
         ranges=ranges,
         least=none,
         most=none,
-        sizes=np.zeros((len(held.names), 3)),
+        sizes=np.zeros((len(held.names), len(QUANTILES))),
         top=top,
         cells=np.zeros((len(top), CELLS)),
         known=known,

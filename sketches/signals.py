@@ -39,7 +39,7 @@ from .detection import DetectionSettings, FeatureDetection
 from .distances import chance_js, signed_js
 from .faults import NUMBER_FAULTS, number_faults, vanished
 from .profile import KINDS, Profile
-from .reading import clipped_sums
+from .reading import QUANTILES, clipped_sums
 from .reference import UNSEEN, Counted, Reference, count_cells, places
 from .table import BoolArray, FloatArray, IntArray, Kind
 
@@ -72,7 +72,7 @@ class Rule(NamedTuple):
 
 
 _NEVER: Final = math.inf
-_JUMP: Final = math.log(5.0)
+JUMP: Final = math.log(5.0)
 _SHARE_UP: Final = Rule("share", "points", (0.005, _NEVER), (0.03, _NEVER), True)
 _DISTANCE: Final = Rule("distance", "distance", (0.1, _NEVER), (0.2, _NEVER), False)
 RULES: Final[Mapping[str, Rule]] = {
@@ -83,7 +83,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "zeros": Rule("share", "points", (0.1, 0.1), (0.3, 0.3), True),
     "outside": Rule("share", "points", (0.01, _NEVER), (0.05, _NEVER), True),
     "stuck": Rule("share", "points", (0.1, _NEVER), (0.3, _NEVER), True),
-    "magnitude": Rule("value", "ratio", (_JUMP, _JUMP), (_JUMP, _JUMP), True),
+    "magnitude": Rule("value", "ratio", (JUMP, JUMP), (JUMP, JUMP), True),
     "missing": Rule("share", "points", (0.005, 0.005), (0.03, 0.03), True),
     "kind": _SHARE_UP,
     "non_finite": _SHARE_UP,
@@ -345,5 +345,7 @@ def native(reference: Reference | None, feature: str, signal: str, value: float)
     row = reference.numbers.index(feature)
     if signal == "location":
         return float(reference.centre[row] + value * reference.scale[row])
-    usual = reference.sizes[row, 1] if signal == "magnitude" else reference.scale[row]
+    usual = (
+        reference.sizes[row, len(QUANTILES) // 2] if signal == "magnitude" else reference.scale[row]
+    )
     return float(usual * math.exp(min(value, 300.0)))

@@ -427,3 +427,66 @@ def test_names_cannot_play_tricks() -> None:
     summary, text = texts(change("in\u202ecome\x1b[0m", version="1\n2", segment="\x00"))
     assert (summary + text).isprintable()
     assert "in\\u202ecome\\x1b[0m down" in summary
+
+
+def test_hard_faults_in_their_own_units() -> None:
+    share: dict[str, Any] = {
+        "unit": "share",
+        "effect_unit": "points",
+        "direction": "up",
+        "before": 0.0,
+    }
+    told = {
+        "magnitude": change(
+            signal="magnitude",
+            direction="up",
+            before=52.0,
+            after=52_000.0,
+            effect=math.log(1000),
+            effect_unit="ratio",
+        ),
+        "stuck": change(signal="stuck", after=1.0, effect=100.0, **share),
+        "outside": change(signal="outside", after=0.12, effect=12.0, **share),
+        "vanished": change(signal="vanished", after=0.2, effect=20.0, **share),
+        "kind": change(signal="kind", after=0.4, effect=40.0, **share),
+        "shape": change(
+            signal="shape",
+            direction="up",
+            before=-0.01,
+            after=0.31,
+            effect=0.32,
+            unit="distance",
+            effect_unit="distance",
+            top=(("below 0", 0.1, 0.4),),
+        ),
+    }
+    lines = {signal: texts(one)[0].partition(": ")[2] for signal, one in told.items()}
+    assert lines == {
+        "magnitude": "income off by a factor 52 → 52,000 (unit?, ×1,000) since 03:00Z",
+        "stuck": "income stuck 0 % → 100 % (+100 points) since 03:00Z",
+        "outside": "income outside its range 0 % → 12 % (+12 points) since 03:00Z",
+        "vanished": "income usual values gone 0 % → 20 % (share they had, +20 points) since 03:00Z",
+        "kind": "income of another type 0 % → 40 % (+40 points) since 03:00Z",
+        "shape": "income shape changed (JS distance 0.31): below 0 10 % → 40 % since 03:00Z",
+    }
+    assert "made up 20 % (+20 points) of the baseline do not occur" in texts(told["vanished"])[1]
+    assert "its unit may be another one" in texts(told["magnitude"])[1]
+
+
+def test_a_fault_seen_while_learning_says_so() -> None:
+    early = change(
+        signal="kind",
+        detector="FirstLook",
+        direction="up",
+        before=0.0,
+        after=1.0,
+        unit="share",
+        effect=100.0,
+        effect_unit="points",
+        sample=120,
+        baseline_sample=2_400,
+        baseline="",
+    )
+    _, text = texts(early)
+    assert "have a JSON type that its past never had" in text
+    assert "against the 2,400 before, while learning: there is no baseline yet." in text
