@@ -99,7 +99,8 @@ class ModelMonitor:
         for name in sorted(profiles):
             if not profiles[name].records:
                 continue
-            self._add(name, end, window, [profiles[name]], found)
+            if not self._is_covered(name):
+                self._add(name, end, window, [profiles[name]], found)
             if (*name, GIVEN) in self._streams or self._priors.of(*name) is not None:
                 self._add((*name, GIVEN), end, window, [profiles[name]], found)
         self._add(None, end, window, [profiles[name] for name in sorted(profiles)], found)
@@ -122,6 +123,13 @@ class ModelMonitor:
             learning=learning,
             watched=self._watched,
         )
+
+    def _is_covered(self, name: tuple[str, ...]) -> bool:
+        """Whether a given baseline has all features of what was learned."""
+        stream, given = self._streams.get(name), self._streams.get((*name, GIVEN))
+        if stream is None or stream.gates is None or given is None or given.baseline is None:
+            return False
+        return not stream.gates.tested.any()
 
     def _is_watched(self, name: tuple[str, ...]) -> bool:
         """Whether any baseline of the version and segment is in use."""
