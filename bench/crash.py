@@ -3,8 +3,8 @@
 Every run reads the same topic from its beginning with fresh internal topics. Half of the runs kill
 one worker again and again at named points of the order of effects; the others have two workers join
 and leave, by SIGKILL or SIGTERM, at random moments. A last ``run --drain`` finishes each run. Then
-the alerts topic must hold the undisturbed run's events, byte for byte; repetitions are allowed if
-they are equal.
+the alerts topic must hold the undisturbed run's events, byte for byte (repetitions are allowed if
+they are equal), and an audit of all topics must find nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bench.records import Load, generate
+from consumer.audit import audit
+from consumer.audit_topics import KafkaTopics
 from consumer.kafka import Admin
 from consumer.scan import read_range
 from consumer.settings import load
@@ -127,7 +129,7 @@ def main() -> int:
         _say(f"undisturbed: {len(wanted)} events ({dict(kinds)})")
         if not kinds["opened"]:
             raise SystemExit("the undisturbed run opened no incident: nothing would be compared")
-        different, kills = 0, Counter[str]()
+        different, violations, kills = 0, 0, Counter[str]()
         for number in range(options.runs):
             seed = options.seed * 1000 + number
             _reset(admin)
@@ -146,13 +148,8 @@ def main() -> int:
                 run.drain()
             found = _alerts(config)
             same = found == wanted
-            for name in sorted(wanted.keys() | found.keys()):
-                calm_run, this_run = wanted.get(name, b"none"), found.get(name, b"none")
-                if calm_run != this_run:
-                    pairs = enumerate(zip(calm_run, this_run, strict=False))
-                    at = next((place for place, (a, b) in pairs if a != b), 0)
-                    near = slice(max(0, at - 300), at + 200)
-                    _say(f"undisturbed: ...{calm_run[near]!r}\nthis run:    ...{this_run[near]!r}")
+            violations += _audited(config)
+            _tell_differences(wanted, found)
             different += not same
             kills += run.kills
             told = ", ".join(f"{name} x{count}" for name, count in run.kills.items())
@@ -162,9 +159,29 @@ def main() -> int:
     deaths = sum(kills.values()) - kills["SIGTERM"]
     _say(
         f"{options.runs} runs, {deaths} kills ({between} between publish and commit), "
-        f"{kills['SIGTERM']} SIGTERM: {different} differ"
+        f"{kills['SIGTERM']} SIGTERM: {different} differ, the audits found {violations} violations"
     )
-    return 1 if different else 0
+    return 1 if different or violations else 0
+
+
+def _tell_differences(wanted: dict[str, bytes], found: dict[str, bytes]) -> None:
+    """Show where each event that differs does so first."""
+    for name in sorted(wanted.keys() | found.keys()):
+        calm_run, this_run = wanted.get(name, b"none"), found.get(name, b"none")
+        if calm_run != this_run:
+            pairs = enumerate(zip(calm_run, this_run, strict=False))
+            at = next((place for place, (a, b) in pairs if a != b), 0)
+            near = slice(max(0, at - 300), at + 200)
+            _say(f"undisturbed: ...{calm_run[near]!r}\nthis run:    ...{this_run[near]!r}")
+
+
+def _audited(config: Path) -> int:
+    """How many violations an audit of all topics finds; they are told."""
+    settings = load(config)
+    report = audit(settings, KafkaTopics(settings))
+    if report.violations:
+        _say("\n".join(report.lines()))
+    return len(report.violations)
 
 
 def _feed(bootstrap: str) -> None:

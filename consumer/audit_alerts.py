@@ -86,6 +86,7 @@ class Alerts:
     found: dict[str, Found] = field(default_factory=dict)
     messages: int = 0
     trimmed_at: int | None = None
+    _losses: dict[tuple[str, int, str, str | None], str] = field(default_factory=dict)
 
     def read(self, topic: str, partition: int, batches: Iterable[RawBatch], trimmed: bool) -> None:
         """Take all messages of one partition; equal ids must have equal bytes."""
@@ -101,6 +102,9 @@ class Alerts:
             known = self.found.get(event.id)
             if known is None:
                 self.found[event.id] = Found(event, message, place, at)
+                if isinstance(event, DataLoss):
+                    name = (event.topic, event.partition, event.reason, event.until)
+                    self._losses.setdefault(name, event.id)
             elif known.message != message:
                 text = f"event {event.id} was published with other content at {known.place}"
                 self.report.add("alert_changed", place, f"{text}: {_apart(known.message, message)}")
@@ -111,15 +115,7 @@ class Alerts:
     def tells(self, loss: Loss) -> str | None:
         """The id of the event that declares a loss."""
         until = None if loss.until is None else rfc3339(loss.until)
-        for each in self.found.values():
-            event = each.event
-            if (
-                isinstance(event, DataLoss)
-                and (event.topic, event.partition, event.reason) == loss[:3]
-                and event.until == until
-            ):
-                return event.id
-        return None
+        return self._losses.get((*loss[:3], until))
 
 
 def compare(following: Following, alerts: Alerts, log_partitions: int, report: Report) -> None:
