@@ -2,7 +2,7 @@
 
 The newest windows are kept one by one, older ones two, four, eight ... together: for any stretch
 the ranges found hold all of its records, and begin at most about 1/16 of its age too early. That
-takes 32 spans per power of two of time.
+takes 16 spans per power of two of time; never more than ``SPANS * LEVELS`` are kept.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-SPANS = 32  # of one level
-LEVELS = 24  # 2^24 windows of 10 s are 5 years; the oldest are forgotten then
+SPANS = 16  # of one level, at most
+LEVELS = 16  # 2^20 windows of 10 s are four months; the oldest are forgotten then
 
 
 class OffsetRange(NamedTuple):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import cast
+from unittest.mock import patch
 
 import msgspec
 
-from consumer.evidence import SPANS, Evidence, OffsetRange
+from consumer import evidence
+from consumer.evidence import LEVELS, SPANS, Evidence, OffsetRange
 from consumer.fold import Fold
 from consumer.log import Lost, SettingsRecord, log_partition, settings_digest
 from consumer.silence import LEAST, Silence
@@ -166,18 +168,30 @@ def test_a_window_of_another_length_after_a_drain() -> None:
     assert [cast("Told", event).facts[:2] for event in events] == [(6 * W, 6 * W)]
 
 
+def test_evidence_is_bounded_by_count_and_forgets_the_oldest() -> None:
+    with patch.object(evidence, "LEVELS", 4):
+        found = Evidence()
+        for at in range(5_000):
+            found.add(at, at + 1, [(0, at, at)])
+            assert sum(map(len, found.levels)) <= SPANS * 4
+    (held,) = found.ranges(0, 5_000)
+    assert held.stop == 5_000
+    assert 5_000 - held.start >= SPANS * 8
+    assert SPANS * LEVELS <= 256
+
+
 def test_evidence_holds_all_offsets_of_a_stretch_and_few_before() -> None:
-    evidence = Evidence()
+    held = Evidence()
     windows = 20_000
     for at in range(windows):
-        evidence.add(at, at + 1, [(0, 10 * at, 10 * at + 9), (1, -1, -1)])
-    assert sum(len(level) for level in evidence.levels) <= SPANS * 11
+        held.add(at, at + 1, [(0, 10 * at, 10 * at + 9), (1, -1, -1)])
+    assert sum(len(level) for level in held.levels) <= SPANS * 11
     for age in (1, 5, 32, 33, 100, 1000, 7777, windows):
-        (found,) = evidence.ranges(windows - age, windows)
+        (found,) = held.ranges(windows - age, windows)
         assert found.partition == 0
         assert found.stop == 10 * windows
         first = 10 * (windows - age)
-        assert first - 10 * (2 * age // SPANS + 1) * 2 <= found.start <= first
-    assert evidence.ranges(windows - 3, windows - 2) == (
+        assert first - 10 * (age // 15 + 1) <= found.start <= first
+    assert held.ranges(windows - 3, windows - 2) == (
         OffsetRange(0, 10 * (windows - 3), 10 * (windows - 2)),
     )
