@@ -14,7 +14,7 @@ from typing import Protocol
 
 import orjson
 
-from bench import detect, end_to_end, memory, peers, scaling, stages, wire
+from bench import detect, end_to_end, memory, peers, ranks, scaling, stages, wire
 from bench.runs import Bench, commit, say
 from tests.kafka_broker import Kafka
 
@@ -28,6 +28,7 @@ class _Part(Protocol):
 PARTS: dict[str, _Part] = {
     "end_to_end": end_to_end.run,
     "stages": stages.run,
+    "ranks": ranks.run,
     "peers": peers.run,
     "detect": detect.run,
     "wire": wire.run,
