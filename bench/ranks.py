@@ -52,7 +52,7 @@ DISTRIBUTIONS: Final[dict[str, _Draw]] = {
 }
 COUNTED: Final[dict[str, _Draw]] = {
     "1e-300 to 1e300": lambda r, n: np.power(10.0, r.uniform(-300.0, 300.0, n)),
-    "subnormals": lambda r, n: r.integers(1, 2**40, n) * 5e-324,
+    "subnormals": lambda r, n: np.ldexp(r.integers(1, 2**40, n).astype(np.float64), -1074),
 }
 
 
