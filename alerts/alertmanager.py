@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from alerts.events import DataLoss, Event, LimitReached, NoData, Opened, Resolved, Updated
+from alerts.read import is_silenced
 from alerts.units import rfc3339
 
 ALERTS_PATH: Final = "/api/v2/alerts"
@@ -62,6 +63,8 @@ def alert(event: Event, at: int) -> Alert | None:
         at: When it was written to its topic.
     """
     ends: int | None = None
+    if is_silenced(event):
+        ends = at  # it goes on, and nobody is called
     if isinstance(event, Opened | Updated):
         starts = _microseconds(event.onset)
     elif isinstance(event, NoData):

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 from alerts.alertmanager import Alert, alert
 from alerts.events import Event
+from alerts.read import is_silenced
 from sketches.detection import Severity
 
 MOST_INCIDENTS: Final = 100_000  # whose revisions are remembered
@@ -67,7 +68,8 @@ class Board:
     """The alerts of one partition of the topic as a target knows them.
 
     An incident that went to the target once is told to its end, whatever the routes say of its
-    later events; repetitions and older revisions are no news.
+    later events; repetitions and older revisions are no news, nor is what operators silenced from
+    its beginning.
 
     Args:
         routes: As for ``matches``.
@@ -91,7 +93,7 @@ class Board:
         if event.revision <= revision:
             self._seen[event.incident] = revision, told
             return None
-        told = told or matches(self._routes, event)
+        told = told or (not is_silenced(event) and matches(self._routes, event))
         self._seen[event.incident] = event.revision, told
         if len(self._seen) > MOST_INCIDENTS:
             del self._seen[next(iter(self._seen))]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from alerts.events import Evidence, Opened, Resolved, hash_id
+from alerts.event_parts import Evidence
+from alerts.events import Opened, Resolved, hash_id
 from alerts.listing import event_id
 from alerts.units import duration, rfc3339
 from sketches.detection import Severity

@@ -14,61 +14,56 @@ from urllib.parse import quote
 
 import msgspec
 import orjson
-from msgspec import Meta
 
 from alerts.causes import Cause
-from sketches.detection import Ownership, Severity
+from alerts.event_parts import (
+    COUNT,
+    HASH,
+    TIME,
+    Acknowledged,
+    ChangedFeature,
+    Evidence,
+    Onset,
+    PartitionField,
+    SeverityField,
+    says,
+)
+from sketches.detection import Ownership
 
 FORMAT_VERSION = 1
 MAX_BYTES = 64_000  # of a message's value
 OWNERSHIP_BYTES = 12_000  # of these, for labels, owner, runbook and dashboard
 
-_TIME = {"format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
-_HASH = {"pattern": "^[0-9a-f]{20}$"}
-_COUNT = {"minimum": 0}
-
-
-def _says(description: str, **more: object) -> Meta:
-    return Meta(description=description, extra_json_schema=more or None)
-
-
-_When = Annotated[str, _says("RFC 3339, UTC, milliseconds.", **_TIME)]
-_Version = Annotated[Literal[1], _says("Version of this format.")]
+_Version = Annotated[Literal[1], says("Version of this format.")]
 _Id = Annotated[
-    str, _says("Id of the event, a hash of what it is about; equal id: equal event.", **_HASH)
+    str, says("Id of the event, a hash of what it is about; equal id: equal event.", **HASH)
 ]
-_Incident = Annotated[str, _says("Id of the incident; also the key of the message.", **_HASH)]
+_Incident = Annotated[str, says("Id of the incident; also the key of the message.", **HASH)]
 _Revision = Annotated[
     int,
-    _says("1, 2, ... within the incident; a reader ignores what is not newer.", minimum=1),
-]
-_Severity = Annotated[
-    Severity, _says("critical: wake someone. warning: look tomorrow. Of an incident, its worst.")
+    says("1, 2, ... within the incident; a reader ignores what is not newer.", minimum=1),
 ]
 _Time = Annotated[
     str | None,
-    _says("Event time at which it became known; null: nothing had a time yet.", **_TIME),
+    says("Event time at which it became known; null: nothing had a time yet.", **TIME),
 ]
-_Topic = Annotated[str, _says("Input topic.")]
-_Model = Annotated[str, _says("Model; empty: the topic as a whole, or its records name none.")]
+_Topic = Annotated[str, says("Input topic.")]
+_Model = Annotated[str, says("Model; empty: the topic as a whole, or its records name none.")]
 _Versions = Annotated[
-    tuple[str, ...], _says("Versions of the model that changed; empty text: records name none.")
+    tuple[str, ...], says("Versions of the model that changed; empty text: records name none.")
 ]
 _Segments = Annotated[
-    tuple[str, ...], _says("Segments that changed; empty text: records name none.")
+    tuple[str, ...], says("Segments that changed; empty text: records name none.")
 ]
-_Onset = Annotated[str, _says("Start of the first window changed (estimate).", **_TIME)]
-_Detected = Annotated[str, _says("End of the window in which it was first seen.", **_TIME)]
-_Total = Annotated[int, _says("Changes of the incident, those listed and those not.", **_COUNT)]
-_Features = Annotated[int, _says("Different features among all changes.", **_COUNT)]
-_Watched = Annotated[int | None, _says("Features watched; null: not known.", **_COUNT)]
-_Summary = Annotated[str, _says("One line for people.")]
-_Text = Annotated[str, _says("One paragraph for people.")]
-_Share = Annotated[float | None, _says("Share of the records, 0 to 1.", minimum=0, maximum=1)]
-_Number = Annotated[float | None, _says("In the unit that `unit` names; null: not defined.")]
+_Detected = Annotated[str, says("End of the window in which it was first seen.", **TIME)]
+_Total = Annotated[int, says("Changes of the incident, those listed and those not.", **COUNT)]
+_Features = Annotated[int, says("Different features among all changes.", **COUNT)]
+_Watched = Annotated[int | None, says("Features watched; null: not known.", **COUNT)]
+_Summary = Annotated[str, says("One line for people.")]
+_Text = Annotated[str, says("One paragraph for people.")]
 _Cause = Annotated[
     Cause,
-    _says(
+    says(
         "The root cause that the changes point at. schema_break: records or types that cannot be "
         "read as before. unit_change: a factor. stuck: one value. missing: nulls. volume: traffic "
         "grew, fell or ended. version: only in versions just deployed. upstream: many features at "
@@ -76,91 +71,18 @@ _Cause = Annotated[
         "another distribution, none of these. unknown: none can be told."
     ),
 ]
-_Labels = Annotated[dict[str, str], _says("`models.NAME.labels` of the configuration.")]
-_Owner = Annotated[str | None, _says("`models.NAME.owner` of the configuration; null: none.")]
-_Runbook = Annotated[str | None, _says("`models.NAME.runbook`, an address; null: none.")]
-_Dashboard = Annotated[str | None, _says("`models.NAME.dashboard`, an address; null: none.")]
-_Partition = Annotated[int, _says("Partition of the input topic.", **_COUNT)]
-_Offset = Annotated[int, _says("Offset in the input topic.", **_COUNT)]
-
-
-class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """A category or a range of values whose share moved."""
-
-    name: Annotated[str, _says("The category or range; cut if very long.")]
-    before: _Share
-    after: _Share
-
-
-class ChangedFeature(msgspec.Struct, frozen=True, kw_only=True):
-    """What one detector saw in one signal of one feature."""
-
-    feature: Annotated[str, _says("Name of the feature; empty: a signal of the whole model.")]
-    role: Annotated[
-        str, _says("feature, prediction, score, label, latency, or model. More may come.")
-    ]
-    signal: Annotated[
-        str,
-        _says(
-            "location, spread, missing, distance, unseen, volume, late, rejects, errors, kind, "
-            "magnitude, stuck, zeros, outside, non_finite, shape, vanished, gradual. More may come."
-        ),
-    ]
-    active: Annotated[bool, _says("Still changed; false: it returned or was accepted.")]
-    severity: _Severity
-    direction: Annotated[Literal["up", "down"], _says("Which way the signal went.")]
-    before: _Number
-    after: _Number
-    unit: Annotated[
-        str,
-        _says(
-            "Of before and after: value (the feature's own), share (0 to 1), ratio, per_second, "
-            "distance (Jensen-Shannon, 0 to 1, less what chance gives). More may come."
-        ),
-    ]
-    effect: Annotated[float | None, _says("Size of the change, positive; null: not defined.")]
-    effect_unit: Annotated[
-        str,
-        _says(
-            "sd (standard deviations of a record in the baseline), points (share times 100), ratio "
-            "(natural logarithm), distance. More may come."
-        ),
-    ]
-    sample: Annotated[int, _says("Records since onset.", **_COUNT)]
-    baseline_sample: Annotated[int, _says("Records in the baseline.", **_COUNT)]
-    detector: Annotated[str, _says("ADWIN, PageHinkley, ... More may come.")]
-    score: Annotated[
-        float | None, _says("The detector's statistic over its threshold; 1 at the threshold.")
-    ]
-    onset: _Onset
-    detected: Annotated[str, _says("End of the window in which it was seen last.", **_TIME)]
-    version: Annotated[str, _says("Version whose records changed.")]
-    segment: Annotated[str, _says("Segment whose records changed.")]
-    baseline: Annotated[str, _says("Id of the baseline.")]
-    top: Annotated[
-        tuple[Moved, ...], _says("Categories or ranges that moved most, the largest first.")
-    ]
-    baseline_version: Annotated[
-        str | None,
-        _says("Version whose baseline it is, which this one started from; null: its own."),
-    ] = None
-
-
-class OffsetRange(msgspec.Struct, frozen=True, kw_only=True):
-    """Offsets of one partition, `stop` not among them."""
-
-    partition: _Partition
-    start: _Offset
-    stop: _Offset
-
-
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """Where in the input topic the records of the incident are."""
-
-    start: _When
-    end: _When
-    ranges: Annotated[tuple[OffsetRange, ...], _says("By partition.")]
-    partitions_total: Annotated[int, _says("Partitions that hold such records.", **_COUNT)]
+_Labels = Annotated[dict[str, str], says("`models.NAME.labels` of the configuration.")]
+_Owner = Annotated[str | None, says("`models.NAME.owner` of the configuration; null: none.")]
+_Runbook = Annotated[str | None, says("`models.NAME.runbook`, an address; null: none.")]
+_Dashboard = Annotated[str | None, says("`models.NAME.dashboard`, an address; null: none.")]
+_Silenced = Annotated[
+    str | None,
+    says("Id of the operator's silence or expectation that covers it: call nobody. null: none."),
+]
+_Acknowledged = Annotated[
+    Acknowledged | None, says("Somebody looks after it; null: nobody has said so.")
+]
+_Flapping = Annotated[bool, says("It came back again and again; it is held open for longer.")]
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="opened"):
@@ -171,16 +93,16 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="o
     incident: _Incident
     revision: _Revision
     time: _Time
-    severity: _Severity
+    severity: SeverityField
     topic: _Topic
     model: _Model
     versions: _Versions
     segments: _Segments
-    onset: _Onset
+    onset: Onset
     detected: _Detected
     summary: _Summary
     text: _Text
-    changes: Annotated[tuple[ChangedFeature, ...], _says("The most important one first.")]
+    changes: Annotated[tuple[ChangedFeature, ...], says("The most important one first.")]
     changes_total: _Total
     features_total: _Features
     features_watched: _Watched
@@ -190,6 +112,9 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="o
     owner: _Owner = None
     runbook: _Runbook = None
     dashboard: _Dashboard = None
+    silenced: _Silenced = None
+    acknowledged: _Acknowledged = None
+    flapping: _Flapping = False
 
 
 class Updated(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="updated"):
@@ -200,24 +125,25 @@ class Updated(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     incident: _Incident
     revision: _Revision
     time: _Time
-    severity: _Severity
+    severity: SeverityField
     topic: _Topic
     model: _Model
     versions: _Versions
     segments: _Segments
-    onset: _Onset
+    onset: Onset
     detected: _Detected
     summary: _Summary
     text: _Text
     why: Annotated[
         tuple[str, ...],
-        _says(
-            "Of reopened, severity, features (new ones), cause (nearer to the root), effect "
-            "(doubled), direction. More may come."
+        says(
+            "reopened, severity, features (new ones), cause (nearer to the root), effect "
+            "(doubled), direction, flapping, "
+            "acknowledged, silenced, silence_ended, reminder. More may come."
         ),
     ]
-    reopened: Annotated[bool, _says("It was resolved, and the same change came back.")]
-    changes: Annotated[tuple[ChangedFeature, ...], _says("The most important one first.")]
+    reopened: Annotated[bool, says("It was resolved, and the same change came back.")]
+    changes: Annotated[tuple[ChangedFeature, ...], says("The most important one first.")]
     changes_total: _Total
     features_total: _Features
     features_watched: _Watched
@@ -227,6 +153,9 @@ class Updated(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     owner: _Owner = None
     runbook: _Runbook = None
     dashboard: _Dashboard = None
+    silenced: _Silenced = None
+    acknowledged: _Acknowledged = None
+    flapping: _Flapping = False
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="resolved"):
@@ -237,23 +166,24 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     incident: _Incident
     revision: _Revision
     time: _Time
-    severity: _Severity
+    severity: SeverityField
     topic: _Topic
     model: _Model
     versions: _Versions
     segments: _Segments
-    onset: _Onset
+    onset: Onset
     detected: _Detected
     summary: _Summary
     text: _Text
     reason: Annotated[
         str,
-        _says(
+        says(
             "recovered: all is as before. settled: what did not return is the new normal. "
-            "expired: no longer watched. data_back: of a no_data incident. More may come."
+            "expired: no longer watched. data_back: of a no_data incident. operator: somebody "
+            "said so. accepted: somebody said that it is the new normal. More may come."
         ),
     ]
-    changes: Annotated[tuple[ChangedFeature, ...], _says("The most important one first.")]
+    changes: Annotated[tuple[ChangedFeature, ...], says("The most important one first.")]
     changes_total: _Total
     features_total: _Features
     features_watched: _Watched
@@ -263,6 +193,9 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     owner: _Owner = None
     runbook: _Runbook = None
     dashboard: _Dashboard = None
+    silenced: _Silenced = None
+    acknowledged: _Acknowledged = None
+    flapping: _Flapping = False
 
 
 class NoData(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="no_data"):
@@ -276,10 +209,10 @@ class NoData(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="n
     incident: _Incident
     revision: _Revision
     time: _Time
-    severity: _Severity
+    severity: SeverityField
     topic: _Topic
     model: _Model
-    since: Annotated[str, _says("End of the last window with data.", **_TIME)]
+    since: Annotated[str, says("End of the last window with data.", **TIME)]
     summary: _Summary
     text: _Text
     cause: _Cause = "volume"
@@ -287,6 +220,7 @@ class NoData(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="n
     owner: _Owner = None
     runbook: _Runbook = None
     dashboard: _Dashboard = None
+    silenced: _Silenced = None
 
 
 class DataLoss(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="data_loss"):
@@ -297,13 +231,13 @@ class DataLoss(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     incident: _Incident
     revision: _Revision
     time: _Time
-    severity: _Severity
+    severity: SeverityField
     topic: _Topic
     model: _Model
-    partition: _Partition
+    partition: PartitionField
     reason: Annotated[
         str,
-        _says(
+        says(
             "offsets: deleted before they were read. gap: windows whose watermark never came. "
             "profiles: fewer profiles than said, or others. conflict: two workers closed the same "
             "windows at different offsets. rewound: offsets went back. memory: too many profiles "
@@ -312,23 +246,23 @@ class DataLoss(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     ]
     start: Annotated[
         int | None,
-        _says("First offset lost, or the smaller of two that conflict; null: not known.", **_COUNT),
+        says("First offset lost, or the smaller of two that conflict; null: not known.", **COUNT),
     ]
     stop: Annotated[
         int | None,
-        _says(
+        says(
             "Offset after the last one lost, or the larger of two that conflict; null: not known.",
-            **_COUNT,
+            **COUNT,
         ),
     ]
     since: Annotated[
-        str | None, _says("Windows that end after this are concerned; null: not known.", **_TIME)
+        str | None, says("Windows that end after this are concerned; null: not known.", **TIME)
     ]
     until: Annotated[
-        str | None, _says("Windows that end up to this are concerned; null: not known.", **_TIME)
+        str | None, says("Windows that end up to this are concerned; null: not known.", **TIME)
     ]
-    expected: Annotated[int | None, _says("Profiles that should be there.", **_COUNT)]
-    found: Annotated[int | None, _says("Profiles that were.", **_COUNT)]
+    expected: Annotated[int | None, says("Profiles that should be there.", **COUNT)]
+    found: Annotated[int | None, says("Profiles that were.", **COUNT)]
     summary: _Summary
     text: _Text
     labels: _Labels = {}
@@ -347,11 +281,11 @@ class LimitReached(
     incident: _Incident
     revision: _Revision
     time: _Time
-    severity: _Severity
+    severity: SeverityField
     topic: _Topic
     model: _Model
     limit: Annotated[
-        str, _says("Name of the setting in `limits`, or event_time_unreadable. More may come.")
+        str, says("Name of the setting in `limits`, or event_time_unreadable. More may come.")
     ]
     summary: _Summary
     text: _Text
@@ -361,9 +295,44 @@ class LimitReached(
     dashboard: _Dashboard = None
 
 
+class Operator(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="operator"):
+    """An operator's command took effect. For the record; nothing follows."""
+
+    v: _Version
+    id: _Id
+    incident: Annotated[str, says("Of the command itself; also the key.", **HASH)]
+    revision: _Revision
+    time: Annotated[str | None, says("When it was given, by a clock.", **TIME)]
+    severity: SeverityField
+    topic: Annotated[str, says("Pattern of input topics; empty: all.")]
+    model: Annotated[str, says("Pattern of models; empty: all.")]
+    command: Annotated[str, says("silence, end, ack, resolve, expect, accept. More may come.")]
+    command_id: Annotated[str, says("Its id.", **HASH)]
+    by: Annotated[str, says("Who gave it.")]
+    why: Annotated[str, says("Why; may be empty.")]
+    match: Annotated[dict[str, str], says("Name -> shell pattern; all must fit.")]
+    about: Annotated[str | None, says("Incident or command that it is about; null: none.")]
+    since: Annotated[str | None, says("From then on; null: at once.", **TIME)]
+    until: Annotated[str | None, says("Until then; null: for good.", **TIME)]
+    summary: _Summary
+    text: _Text
+    labels: _Labels = {}
+    owner: _Owner = None
+    runbook: _Runbook = None
+    dashboard: _Dashboard = None
+
+
 IncidentEvent = Opened | Updated | Resolved
-Event = Opened | Updated | Resolved | NoData | DataLoss | LimitReached
-EVENT_TYPES: tuple[type[Event], ...] = (Opened, Updated, Resolved, NoData, DataLoss, LimitReached)
+Event = Opened | Updated | Resolved | NoData | DataLoss | LimitReached | Operator
+EVENT_TYPES: tuple[type[Event], ...] = (
+    Opened,
+    Updated,
+    Resolved,
+    NoData,
+    DataLoss,
+    LimitReached,
+    Operator,
+)
 
 CE_TYPES = {
     "opened": "io.streamgauge.incident.opened",
@@ -372,6 +341,7 @@ CE_TYPES = {
     "no_data": "io.streamgauge.no_data",
     "data_loss": "io.streamgauge.data_loss",
     "limit_reached": "io.streamgauge.limit_reached",
+    "operator": "io.streamgauge.operator",
 }
 
 

@@ -7,13 +7,14 @@ shift of months does not swallow a storm. Pure: time is what the reports say.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Set
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from alerts.causes import FAULTS, Cause, cause, nearer, points_at
+from alerts.causes import Cause, cause
+from alerts.commands import Command, hidden_by
+from alerts.event_parts import Acknowledged
 from alerts.events import (
     FORMAT_VERSION,
     IncidentEvent,
@@ -23,16 +24,33 @@ from alerts.events import (
     Updated,
     hash_id,
 )
+from alerts.incident import CALM, Entry, Incident, Key, end_of, join, key_of, news, plain, rank
 from alerts.listing import Facts, listed
 from alerts.notices import data_back, no_data
-from sketches.detection import Change, Severity
+from alerts.units import rfc3339
+from sketches.detection import Change
 
-Key = tuple[str, str, str, str]
 Ranges = Callable[[int, int], Iterable[tuple[int, int, int]]]
 
 NEAR: Final = 3_600_000_000  # microseconds of event time; changes that near are one incident
 SETTLE: Final = 3_600_000_000  # one resolved is reopened, not opened anew, within it
-HOLD: Final = 1_800_000_000  # an update that can wait follows no event sooner than this
+
+
+class Context(NamedTuple):
+    """What an event says besides what the incident itself knows.
+
+    Attributes:
+        ranges: (onset, detected) -> (partition, start, stop) of the records in between.
+        watched: Number of features watched; None: not known.
+        deployed: As for ``alerts.causes.cause``.
+        remind_every: Microseconds after which what is open and not acknowledged is told again;
+            None: never.
+    """
+
+    ranges: Ranges
+    watched: int | None = None
+    deployed: Mapping[str, int] | None = None
+    remind_every: int | None = None
 
 
 class Report(Protocol):
@@ -64,62 +82,22 @@ class Report(Protocol):
         ...
 
 
-class Entry(msgspec.Struct, array_like=True):
-    """One signal in an incident.
-
-    Attributes:
-        change: As seen last, with its first onset.
-        end: Empty: still changed; else ``recovered``, ``settled`` or ``expired``.
-        told: Largest effect in an event so far; None: in no event yet.
-        way: Direction in the last event.
-    """
-
-    change: Change
-    end: str = ""
-    told: float | None = None
-    way: str = ""
-
-
-class Incident(msgspec.Struct, array_like=True):
-    """One incident; times in microseconds of event time.
-
-    Attributes:
-        id: Its id.
-        onset: Earliest onset of its changes.
-        first: When the first of them was detected.
-        last: When the last of them was detected.
-        revision: Of its last event; 0: none yet.
-        told: Severity in its last event.
-        said: Time of its last event.
-        resolved: When it was; None: it is open.
-        entries: Its signals, in the order in which they joined.
-        cause: In its last event.
-    """
-
-    id: str
-    onset: int
-    first: int
-    last: int
-    revision: int = 0
-    told: Severity = "warning"
-    said: int = 0
-    resolved: int | None = None
-    entries: list[Entry] = []
-    cause: Cause = "unknown"
-
-    @property
-    def severity(self) -> Severity:
-        """The worst of its changes."""
-        worst = any(entry.change.severity == "critical" for entry in self.entries)
-        return "critical" if worst else "warning"
-
-
 class _State(msgspec.Struct, array_like=True):
     v: int
     app: str
     topic: str
     model: str
     incidents: list[Incident]
+    commands: list[Command] = []
+    now: int = 0
+
+
+class _Said(NamedTuple):
+    """What is to be told about an incident."""
+
+    kind: type[IncidentEvent]
+    why: tuple[str, ...] = ()
+    reason: str = ""
 
 
 class IncidentBook:
@@ -136,50 +114,59 @@ class IncidentBook:
         self.topic = topic
         self.model = model
         self._incidents: list[Incident] = []
+        self._commands: list[Command] = []
+        self._now = 0  # end of the last window, microseconds
 
-    def apply(
-        self,
-        report: Report,
-        ranges: Ranges,
-        *,
-        watched: int | None = None,
-        deployed: Mapping[str, int] | None = None,
-    ) -> list[IncidentEvent]:
+    def apply(self, report: Report, context: Context) -> list[IncidentEvent]:
         """What is to be told after one window.
 
         Args:
             report: Of the window; reports come in order of time.
-            ranges: (onset, detected) -> (partition, start, stop) of the records in between.
-            watched: Number of features watched; None: not known.
-            deployed: As for ``alerts.causes.cause``.
+            context: What its events say besides.
 
         Returns:
             At most one event for each incident, in the order in which these began.
         """
-        now = report.now
+        now = self._now = report.now
         self._incidents = [
             each
             for each in self._incidents
             if each.resolved is None or now - each.resolved <= SETTLE
         ]
+        if self._commands:
+            self._commands = [each for each in self._commands if not each.is_over(now)]
         if not self._incidents and not report.changes:
             return []
         changes: dict[Key, Change] = {}
-        for change in sorted(map(_plain, report.changes), key=_rank):
-            changes.setdefault(_key(change), change)  # of several detectors the surest one
+        for change in sorted(map(plain, report.changes), key=rank):
+            changes.setdefault(key_of(change), change)  # of several detectors the surest one
         self._end(report, changes.keys())
         reopened = self._place(list(changes.values()))
-        events: list[IncidentEvent] = []
-        for incident in self._incidents:
-            again = incident.id in reopened
-            event = self._event(incident, now, again, ranges, watched, deployed)
-            if event is not None:
-                events.append(event)
-        return events
+        return self._events(reopened, context)
+
+    def command(self, command: Command, context: Context) -> list[IncidentEvent]:
+        """Act on what an operator said about this model; what follows from it at once."""
+        if command.kind in ("silence", "expect", "accept"):
+            self._commands.append(command)
+        elif command.kind == "end":
+            self._commands = [each for each in self._commands if each.id != command.ends]
+        else:
+            found = [e for e in self._incidents if e.id == command.incident and not e.resolved]
+            return [self._answered(each, command, context) for each in found]
+        return self._events(frozenset(), context)
+
+    def accepted(self, start: int) -> list[Command]:
+        """New normals that hold from windows on that begin at ``start``; told once."""
+        due = [e for e in self._commands if e.kind == "accept" and (e.since or 0) <= start]
+        self._commands = [each for each in self._commands if each not in due]
+        return due
 
     def no_data(self, since: int, at: int) -> list[NoData]:
         """The model is silent; what is open stays open."""
-        return [no_data(self.app, self.topic, self.model, since, at)]
+        told = no_data(self.app, self.topic, self.model, since, at)
+        covers = (each for each in self._commands if each.covers_silence(at))
+        command = next(covers, None)
+        return [told if command is None else msgspec.structs.replace(told, silenced=command.id)]
 
     def data_back(self, since: int, at: int) -> list[Resolved]:
         """Data again after ``no_data`` with the same ``since``."""
@@ -204,7 +191,15 @@ class IncidentBook:
     def state(self) -> bytes:
         """All of it, exactly."""
         return msgspec.msgpack.encode(
-            _State(FORMAT_VERSION, self.app, self.topic, self.model, self._incidents)
+            _State(
+                FORMAT_VERSION,
+                self.app,
+                self.topic,
+                self.model,
+                self._incidents,
+                self._commands,
+                self._now,
+            )
         )
 
     @classmethod
@@ -218,7 +213,7 @@ class IncidentBook:
         if kept.v != FORMAT_VERSION:
             raise ValueError(f"incidents of format version {kept.v}")
         book = cls(kept.topic, kept.model, kept.app)
-        book._incidents = kept.incidents
+        book._incidents, book._commands, book._now = kept.incidents, kept.commands, kept.now
         return book
 
     def _end(self, report: Report, again: Set[Key]) -> None:
@@ -226,7 +221,7 @@ class IncidentBook:
         active = again | set(report.active)
         for incident in self._incidents:
             for entry in incident.entries:
-                key = _key(entry.change)
+                key = key_of(entry.change)
                 if entry.end or key in again:
                     continue
                 if key in recovered:
@@ -244,17 +239,20 @@ class IncidentBook:
 
         def back(change: Change) -> Incident | None:
             found = resolved_with.get((change.feature, change.signal))
-            if found is not None and found.resolved is not None:
-                found.resolved = None
-                found.entries = []
-                reopened.add(found.id)
+            if found is not None and found.quiet is not None:
+                found.came_back(change.detected)
+                found.quiet = None
+                if found.resolved is not None:
+                    found.resolved = None
+                    found.entries = []
+                    reopened.add(found.id)
             return found
 
         def fresh(change: Change) -> Incident | None:
-            return None if _key(change)[:3] in open_with else self._begin(change)
+            return None if key_of(change)[:3] in open_with else self._begin(change)
 
         def shared(change: Change) -> Incident:
-            return open_with[_key(change)[:3]]
+            return open_with[key_of(change)[:3]]
 
         # Nearness in time first. What one step leaves over may be near to what the next one finds.
         for find in (self._near, back, fresh, shared):
@@ -265,15 +263,15 @@ class IncidentBook:
                     waiting.append(change)
                     continue
                 if incident.id not in known:
-                    known[incident.id] = {_key(each.change): each for each in incident.entries}
-                _join(incident, change, known[incident.id])
+                    known[incident.id] = {key_of(each.change): each for each in incident.entries}
+                join(incident, change, known[incident.id])
             changes = waiting
         return reopened
 
     def _parts(self) -> dict[tuple[str, str, str], Incident]:
         """(version, segment, feature) still changed -> the newest open incident that has it."""
         return {
-            _key(entry.change)[:3]: incident
+            key_of(entry.change)[:3]: incident
             for incident in self._incidents
             if incident.resolved is None
             for entry in incident.entries
@@ -281,11 +279,11 @@ class IncidentBook:
         }
 
     def _signals(self) -> dict[tuple[str, str], Incident]:
-        """(feature, signal) -> the newest incident resolved a moment ago that had it."""
+        """(feature, signal) -> the newest incident that had it and in which nothing is changed."""
         return {
             (entry.change.feature, entry.change.signal): incident
             for incident in self._incidents
-            if incident.resolved is not None
+            if incident.quiet is not None
             for entry in incident.entries
         }
 
@@ -302,7 +300,7 @@ class IncidentBook:
         return max(near, key=lambda each: each.last, default=None)
 
     def _begin(self, change: Change) -> Incident:
-        about = (change.onset, change.detected, *_key(change))
+        about = (change.onset, change.detected, *key_of(change))
         incident = Incident(
             hash_id(self.app, self.topic, self.model, "change", *about),
             change.onset,
@@ -312,39 +310,84 @@ class IncidentBook:
         self._incidents.append(incident)
         return incident
 
-    def _event(
-        self,
-        incident: Incident,
-        now: int,
-        reopened: bool,
-        ranges: Ranges,
-        watched: int | None,
-        deployed: Mapping[str, int] | None,
-    ) -> IncidentEvent | None:
-        why: tuple[str, ...] = ()
-        reason = ""
-        changes = (entry.change for entry in incident.entries)
-        root = cause(changes, watched=watched, deployed=deployed)
-        if incident.revision == 0:
-            kind: type[IncidentEvent] = Opened
-        elif incident.resolved is not None:
+    def _events(self, reopened: Set[str], context: Context) -> list[IncidentEvent]:
+        events = []
+        for incident in self._incidents:
+            why = cause(
+                (entry.change for entry in incident.entries),
+                watched=context.watched,
+                deployed=context.deployed,
+            )
+            said = self._said(incident, why, incident.id in reopened, context.remind_every)
+            if said is not None:
+                events.append(self._event(incident, said, why, context))
+        return events
+
+    def _said(
+        self, incident: Incident, cause: Cause, reopened: bool, remind_every: int | None
+    ) -> _Said | None:
+        """What is to be told about an incident now; None: nothing."""
+        if incident.resolved is not None:
             return None
-        elif reopened:
-            kind, why = Updated, ("reopened",)
-        elif all(entry.end for entry in incident.entries):
-            kind, reason = Resolved, _reason(incident)
-            incident.resolved = now
-        else:
-            kind, why = Updated, _why(incident, now, root)
-            if not why:
+        now, silenced = self._now, incident.silenced
+        changed = [entry.change for entry in incident.entries if not entry.end]
+        if changed and self._commands:
+            incident.silenced = hidden_by(self._commands, changed, cause, now)
+        elif changed:
+            incident.silenced = ""
+        if incident.revision == 0:
+            return _Said(Opened)
+        if reopened:
+            flaps = ("flapping",) if incident.flapping else ()
+            return _Said(Updated, ("reopened", *flaps))
+        if not changed:
+            if incident.quiet is None:
+                incident.quiet = now
+            if incident.flapping and now - incident.quiet < CALM:
                 return None
+            incident.resolved = now
+            return _Said(Resolved, reason=end_of(incident))
+        incident.quiet = None
+        why = news(incident, now, cause)
+        if bool(incident.silenced) != bool(silenced):
+            why = (*why, "silenced" if incident.silenced else "silence_ended")
+        quiet = incident.acknowledged or incident.silenced or remind_every is None
+        if not why and not quiet and remind_every and now - incident.said >= remind_every:
+            why = ("reminder",)
+        return _Said(Updated, why) if why else None
+
+    def _answered(self, incident: Incident, command: Command, context: Context) -> IncidentEvent:
+        """Somebody acknowledged or resolved it."""
+        incident.acknowledged = (command.by, command.why, command.at)
+        said = _Said(Updated, ("acknowledged",))
+        if command.kind == "resolve":
+            incident.resolved = incident.quiet = self._now
+            said = _Said(Resolved, reason="operator")
+        why = cause(
+            (entry.change for entry in incident.entries),
+            watched=context.watched,
+            deployed=context.deployed,
+        )
+        return self._event(incident, said, why, context)
+
+    def accept(self, version: str, segment: str) -> None:
+        """What is changed in such records is the new normal; the next report tells of it."""
+        for incident in self._incidents:
+            for entry in incident.entries:
+                about = (entry.change.version, entry.change.segment)
+                if not entry.end and about == (version, segment):
+                    entry.end = "accepted"
+
+    def _event(
+        self, incident: Incident, said: _Said, cause: Cause, context: Context
+    ) -> IncidentEvent:
         incident.revision += 1
-        incident.told, incident.said, incident.cause = incident.severity, now, root
+        incident.told, incident.said, incident.cause = incident.severity, self._now, cause
         for entry in incident.entries:
             entry.told = max(entry.told or 0.0, entry.change.effect)
             entry.way = entry.change.direction
         return listed(
-            kind,
+            said.kind,
             Facts(
                 app=self.app,
                 topic=self.topic,
@@ -352,93 +395,28 @@ class IncidentBook:
                 incident=incident.id,
                 revision=incident.revision,
                 severity=incident.severity,
-                time=now,
+                time=self._now,
                 onset=incident.onset,
                 first=incident.first,
                 last=incident.last,
-                ranges=tuple(ranges(incident.onset, incident.last)),
-                watched=watched,
-                why=why,
-                reason=reason,
-                cause=root,
+                ranges=tuple(context.ranges(incident.onset, incident.last)),
+                watched=context.watched,
+                why=said.why,
+                reason=said.reason,
+                cause=cause,
+                silenced=incident.silenced,
+                acknowledged=_acknowledged(incident),
+                flapping=incident.flapping,
             ),
             sorted(
                 ((entry.change, not entry.end) for entry in incident.entries),
-                key=lambda each: (not each[1], _rank(each[0], root)),
+                key=lambda each: (not each[1], rank(each[0], cause)),
             ),
         )
 
 
-def _key(change: Change) -> Key:
-    return change.version, change.segment, change.feature, change.signal
-
-
-def _rank(change: Change, root: Cause | None = None) -> tuple[object, ...]:
-    """The most important one first; of equal severity the fault that moves all others."""
-    same = change.detector, change.direction, change.onset
-    lesser = change.severity != "critical", root in FAULTS and points_at(change) != root
-    return *lesser, -change.score, -change.effect, _key(change), same
-
-
-def _plain(change: Change) -> Change:
-    """The change with Python's own numbers, and none in its rank that has no order."""
-    effect, score = float(change.effect), float(change.score)
-    return msgspec.structs.replace(
-        change,
-        before=float(change.before),
-        after=float(change.after),
-        effect=0.0 if math.isnan(effect) else effect,
-        score=0.0 if math.isnan(score) else score,
-        sample=int(change.sample),
-        baseline_sample=int(change.baseline_sample),
-        onset=int(change.onset),
-        detected=int(change.detected),
-        top=tuple((name, float(before), float(after)) for name, before, after in change.top),
-    )
-
-
-def _join(incident: Incident, change: Change, entries: dict[Key, Entry]) -> None:
-    known = entries.get(_key(change))
-    if known is None:
-        entries[_key(change)] = known = Entry(change)
-        incident.entries.append(known)
-    else:
-        if not known.end and known.change.direction == change.direction:
-            worst = "critical" in (known.change.severity, change.severity)
-            change = msgspec.structs.replace(
-                change,
-                onset=min(known.change.onset, change.onset),
-                severity="critical" if worst else "warning",
-            )
-        known.change, known.end = change, ""
-    incident.onset = min(incident.onset, change.onset)
-    incident.last = max(incident.last, change.detected)
-
-
-def _why(incident: Incident, now: int, root: Cause) -> tuple[str, ...]:
-    """What makes an update worth telling now, the most important first; empty: nothing yet."""
-    told = {_key(entry.change)[:3] for entry in incident.entries if entry.told is not None}
-    active = [entry for entry in incident.entries if not entry.end]
-    new = {_key(entry.change)[:3] for entry in active if entry.told is None} - told
-    raised = incident.severity == "critical" and incident.told == "warning"
-    known = [entry for entry in active if entry.told is not None]
-    doubled = any(
-        entry.told is not None and 0 < 2 * entry.told <= entry.change.effect for entry in known
-    )
-    turned = any(entry.way != entry.change.direction for entry in known)
-    # Twice as many features at once is another incident to look at; one more can wait.
-    if not raised and len(new) < len(told) and now - incident.said < HOLD:
-        return ()
-    facts = (
-        ("severity", raised),
-        ("features", new),
-        ("cause", nearer(root, incident.cause)),
-        ("effect", doubled),
-        ("direction", turned),
-    )
-    return tuple(name for name, true in facts if true)
-
-
-def _reason(incident: Incident) -> str:
-    ends = {entry.end for entry in incident.entries}
-    return next(end for end in ("settled", "expired", "recovered") if end in ends)
+def _acknowledged(incident: Incident) -> Acknowledged | None:
+    if incident.acknowledged is None:
+        return None
+    by, why, at = incident.acknowledged
+    return Acknowledged(by=by, why=why, at=rfc3339(at))

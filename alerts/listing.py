@@ -10,14 +10,11 @@ import msgspec
 import orjson
 
 from alerts.causes import Cause
+from alerts.event_parts import Acknowledged, ChangedFeature, Evidence, Moved, OffsetRange
 from alerts.events import (
     MAX_BYTES,
     OWNERSHIP_BYTES,
-    ChangedFeature,
-    Evidence,
     IncidentEvent,
-    Moved,
-    OffsetRange,
     Resolved,
     Updated,
     encode,
@@ -56,6 +53,9 @@ class Facts(NamedTuple):
         why: Of an update.
         reason: Of a resolution.
         cause: Of the incident.
+        silenced: Id of the command for which nobody is called; empty: none.
+        acknowledged: By whom, why and when, if somebody has.
+        flapping: It came back again and again.
     """
 
     app: str
@@ -73,6 +73,9 @@ class Facts(NamedTuple):
     why: tuple[str, ...] = ()
     reason: str = ""
     cause: Cause = "unknown"
+    silenced: str = ""
+    acknowledged: Acknowledged | None = None
+    flapping: bool = False
 
 
 def listed(
@@ -143,6 +146,9 @@ def _built(
             partitions_total=len(facts.ranges),
         ),
         cause=facts.cause,
+        silenced=facts.silenced or None,
+        acknowledged=facts.acknowledged,
+        flapping=facts.flapping,
         **more,  # type: ignore[arg-type]
     )
 

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from alerts.events import (
-    DataLoss,
-    Evidence,
-    LimitReached,
-    NoData,
-    Resolved,
-    hash_id,
-)
+from alerts.event_parts import Evidence
+from alerts.events import DataLoss, LimitReached, NoData, Resolved, hash_id
 from alerts.listing import event_id
 from alerts.texts import short, subject
 from alerts.units import duration, moment, rfc3339

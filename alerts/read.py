@@ -142,6 +142,11 @@ def state_of(event: Event) -> State:
     return "resolved" if isinstance(event, Resolved) else "told"
 
 
+def is_silenced(event: Event) -> bool:
+    """Whether an operator said that nobody is to be called about it for now."""
+    return isinstance(event, Opened | Updated | NoData) and event.silenced is not None
+
+
 def is_open(event: Event) -> bool:
     """Whether an incident whose last event this is goes on."""
     return state_of(event) == "open"

@@ -13,7 +13,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> dict[str, Any]:
-    """One document: an event is one of six types, told apart by ``type``."""
+    """One document: an event is one of several types, told apart by ``type``."""
     references, definitions = msgspec.json.schema_components(
         EVENT_TYPES, ref_template="#/$defs/{name}"
     )

@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from alerts.bars import bars
+from alerts.event_parts import ChangedFeature
 from alerts.events import (
-    ChangedFeature,
     DataLoss,
     Event,
     IncidentEvent,
     LimitReached,
     NoData,
     Opened,
+    Operator,
     Resolved,
     Updated,
     event_type,
@@ -197,6 +198,8 @@ def _news(event: Event) -> str:
         return f"{short(event.reason)}, {lasted} after its onset"
     if isinstance(event, DataLoss):
         return short(event.reason)
+    if isinstance(event, Operator):
+        return event.summary
     return short(event.limit) if isinstance(event, LimitReached) else event.severity
 
 
@@ -271,7 +274,7 @@ def _changes(event: Event) -> tuple[ChangedFeature, ...]:
 
 
 def _cause(event: Event) -> str:
-    return "-" if isinstance(event, DataLoss | LimitReached) else event.cause
+    return "-" if isinstance(event, DataLoss | LimitReached | Operator) else event.cause
 
 
 def _moment(time: str | None) -> str:

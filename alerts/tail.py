@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from alerts.events import Event, EventFormatError, Resolved
-from alerts.read import Message, with_values
+from alerts.events import (
+    Event,
+    EventFormatError,
+    Operator,
+    Resolved,
+)
+from alerts.read import Message, is_silenced, with_values
 from alerts.texts import printable
 from alerts.units import moment
 
-_COLOURS: Final = {"CRITICAL": "1;31", "WARNING": "33", "RESOLVED": "32"}
+_COLOURS: Final = {
+    "CRITICAL": "1;31",
+    "WARNING": "33",
+    "RESOLVED": "32",
+    "SILENCED": "2",
+    "OPERATOR": "36",
+}
 
 
 def render(event: Event, colour: bool = False, width: int | None = None) -> str:
@@ -21,7 +32,7 @@ def render(event: Event, colour: bool = False, width: int | None = None) -> str:
         colour: With ANSI colours; for a terminal only.
         width: The line is cut to so many characters; None: never.
     """
-    word = "RESOLVED" if isinstance(event, Resolved) else event.severity.upper()
+    word = _word(event)
     time = "-" * 17 if event.time is None else moment(event.time)
     text = printable(event.summary)
     mark = f"#{event.incident[:8]}"
@@ -32,6 +43,14 @@ def render(event: Event, colour: bool = False, width: int | None = None) -> str:
     if not colour:
         return f"{word:8} {time} {text}  {mark}"
     return f"\x1b[{_COLOURS[word]}m{word:8}\x1b[0m {time} {text}  \x1b[2m{mark}\x1b[0m"
+
+
+def _word(event: Event) -> str:
+    if isinstance(event, Resolved):
+        return "RESOLVED"
+    if isinstance(event, Operator):
+        return "OPERATOR"
+    return "SILENCED" if is_silenced(event) else event.severity.upper()
 
 
 def lines(

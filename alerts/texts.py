@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from alerts.causes import Cause, together
-from alerts.events import ChangedFeature, Evidence, IncidentEvent, Moved, Resolved, Updated
+from alerts.event_parts import ChangedFeature, Evidence, Moved
+from alerts.events import IncidentEvent, Resolved, Updated
 from alerts.units import between, moment, number, numbers, rates, share
 
 LONGEST_NAME: Final = 60  # characters of a name in a text; the fields hold the whole
@@ -164,7 +165,9 @@ def _headline(event: IncidentEvent, time: str) -> str:
 
 def _why(event: Updated) -> str:
     for reason, word in (
+        ("flapping", "again and again"),
         ("reopened", "again"),
+        ("acknowledged", f"acknowledged{_by(event)}"),
         ("severity", f"now {event.severity}"),
         (
             "features",
@@ -173,10 +176,17 @@ def _why(event: Updated) -> str:
         ("cause", f"cause now {event.cause.replace('_', ' ')}"),
         ("effect", "larger"),
         ("direction", "turned"),
+        ("silenced", "silenced"),
+        ("silence_ended", "no longer silenced"),
+        ("reminder", "still open"),
     ):
         if reason in event.why:
             return f"{word}: "
     return ""
+
+
+def _by(event: IncidentEvent) -> str:
+    return "" if event.acknowledged is None else f" by {short(event.acknowledged.by)}"
 
 
 def _sentences(event: IncidentEvent, who: str) -> list[str]:
@@ -250,6 +260,8 @@ _ENDS: Final = {
     "recovered": ("recovered after {lasted}; it was", "all is as before"),
     "settled": ("taken as the new normal after {lasted}:", "the new level is taken as normal"),
     "expired": ("no longer watched after {lasted}; it was", "it is no longer watched"),
+    "operator": ("resolved by hand after {lasted}; it was", "an operator said so"),
+    "accepted": ("accepted after {lasted}:", "an operator said that it is the new normal"),
 }
 _REASONS: Final = {
     "reopened": "a resolved change is back",
@@ -258,6 +270,11 @@ _REASONS: Final = {
     "features": "more features changed",
     "effect": "the change has doubled",
     "direction": "the change has turned round",
+    "flapping": "it comes and goes, and is held open until it keeps quiet for hours",
+    "acknowledged": "somebody looks after it",
+    "silenced": "nobody is called about it any more, as an operator said",
+    "silence_ended": "the silence over it is over, and it is still there",
+    "reminder": "it is still open, and nobody has acknowledged it",
 }
 
 

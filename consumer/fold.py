@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from alerts.commands import Command, event_of
 from alerts.events import Event, owned
 from consumer import snapshots
 from consumer.completeness import Completeness, Held
@@ -20,6 +21,7 @@ from consumer.given_baselines import ArrivingBaselines, kept_messages
 from consumer.judges import Judges, ModelJudge, Standing, TopicJudge
 from consumer.log import (
     BaselineRecord,
+    CommandRecord,
     LogRecord,
     ProfileRecord,
     SettingsRecord,
@@ -31,6 +33,8 @@ from consumer.log_borders import LogBorders, Loss
 from consumer.silence import Silence
 from consumer.snapshots import FoldState, ModelPart, TopicPart
 from sketches.detection import DetectionSettings
+
+HEARD: Final = 1_000  # ids of commands that are remembered
 
 
 class TopicProgress(NamedTuple):
@@ -131,6 +135,8 @@ class Fold:
         self._arriving = ArrivingBaselines()
         self._given: list[Given] = []
         self._kept: list[tuple[bytes, bytes]] = []  # of baselines, for the state topic
+        self._commands: list[Command] = []  # those that hold for models to come as well
+        self._heard: list[str] = []  # ids of the last commands
 
     def apply(self, offset: int, record: LogRecord) -> list[Event]:
         """Fold one record of the log.
@@ -154,6 +160,8 @@ class Fold:
         if isinstance(record, BaselineRecord):
             self._give(record)
             return []
+        if isinstance(record, CommandRecord):
+            return self._owned(self._command(record.command))
         return self._owned(self._close(record))
 
     def progress(self) -> dict[str, TopicProgress]:
@@ -215,6 +223,8 @@ class Fold:
             borders=self._borders.state(),
             topics={name: _topic_part(topic) for name, topic in self._topics.items()},
             arriving=self._arriving.waiting(),
+            commands=self._commands,
+            heard=self._heard,
         )
         return kept + snapshots.to_messages(state, offset, self._generation)
 
@@ -256,6 +266,7 @@ class Fold:
         fold._generation = generation
         fold._borders = LogBorders.restore(state.borders)
         fold._arriving = ArrivingBaselines(state.arriving)
+        fold._commands, fold._heard = list(state.commands), list(state.heard)
         try:
             for name, part in state.topics.items():
                 fold._topics[name] = fold._restored(name, part)
@@ -292,6 +303,26 @@ class Fold:
             return events
         return [owned(event, self.settings.ownership(event.model)) for event in events]
 
+    def _command(self, command: Command) -> list[Event]:
+        """Every partition acts on it, one tells of it; sent twice, it counts once."""
+        if command.id in self._heard:
+            return []
+        self._heard = [*self._heard[-HEARD:], command.id]
+        now = min((t.windows.state.folded or 0 for t in self._topics.values()), default=0)
+        self._commands = [
+            each for each in self._commands if not each.is_over(now) and each.id != command.ends
+        ]
+        if command.kind in ("silence", "expect"):
+            self._commands.append(command)
+        events: list[Event] = []
+        if log_partition(command.id, "", self.partitions) == self.partition:
+            events.append(event_of(self.app, command))
+        for name, topic in self._topics.items():
+            for model_name, model in topic.models.items():
+                if command.concerns(name, model_name):
+                    events += model.judge.command(command, model.evidence.ranges)
+        return events
+
     def take_given(self) -> list[Given]:
         """The baselines that came since the last call."""
         taken, self._given = self._given, []
@@ -320,6 +351,9 @@ class Fold:
         if model is None:
             judge = self._judges.model(name, model_name, self.settings)
             model = topic.models[model_name] = _Model(judge, None, Evidence())
+            for command in self._commands:  # what operators said of such ones holds for it too
+                if command.concerns(name, model_name):
+                    judge.command(command, model.evidence.ranges)
         return model
 
     def _close(self, record: WatermarkRecord) -> list[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from alerts.commands import Command
 from alerts.events import Event
 from consumer.completeness import Held
 from consumer.evidence import OffsetRange
@@ -100,6 +101,10 @@ class ModelJudge(Protocol):
 
     def give(self, baseline: GivenBaseline) -> None:
         """Compare with a given baseline from the next window on."""
+        ...
+
+    def command(self, command: Command, ranges: Ranges) -> list[Event]:
+        """An operator said something about it; what follows at once."""
         ...
 
     def standing(self) -> Standing:

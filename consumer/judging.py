@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import msgspec
 
 from alerts import notices
+from alerts.commands import ANY, Command
 from alerts.events import Event
-from alerts.incidents import IncidentBook
+from alerts.incidents import Context, IncidentBook
 from consumer.completeness import Held
 from consumer.judges import Moved, Ranges, Read, Standing
 from consumer.log_borders import Loss
@@ -35,6 +37,7 @@ class MonitoredModel:
         monitor: Of the model.
         book: Of its incidents.
         versions: Version -> start of its first window; None: as old as the model itself.
+        remind_every: As in the detection settings.
     """
 
     def __init__(
@@ -42,23 +45,45 @@ class MonitoredModel:
         monitor: ModelMonitor,
         book: IncidentBook,
         versions: dict[str, int | None] | None = None,
+        remind_every: int | None = None,
     ) -> None:
         self._monitor = monitor
         self._book = book
         self._versions = versions or {}
+        self._remind_every = remind_every
         self._last = Standing(0, 0, 0, 0.0, 0, 0, ())
 
     def fold(self, end: int, window: int, read: Read, ranges: Ranges) -> list[Event]:
         """As ``ModelJudge.fold``."""
+        for accepted in self._book.accepted(end - window):
+            self._accept(accepted, end - window)
         report = self._monitor.fold(end, window, read.profiles)
         learned = min((part for *_, part in report.learning), default=1.0)
         self._last = Standing(read.records, window, end, learned, report.watched, 0, ())
         since = end - window if self._versions else None
         for version, _ in read.profiles:
             self._versions.setdefault(version, since)
+        return list(self._book.apply(report, self._context(ranges)))
+
+    def command(self, command: Command, ranges: Ranges) -> list[Event]:
+        """As ``ModelJudge.command``."""
+        return list(self._book.command(command, self._context(ranges)))
+
+    def _context(self, ranges: Ranges) -> Context:
         deployed = {name: at for name, at in self._versions.items() if at is not None}
-        watched = report.watched or None
-        return list(self._book.apply(report, ranges, watched=watched, deployed=deployed))
+        return Context(ranges, self._last.watched or None, deployed, self._remind_every)
+
+    def _accept(self, command: Command, start: int) -> None:
+        match = command.match
+        whole = match.version == match.segment == ANY
+
+        def chosen(name: tuple[str, str] | None) -> bool:
+            if name is None:
+                return whole
+            return fnmatchcase(name[0], match.version) and fnmatchcase(name[1], match.segment)
+
+        for version, segment in self._monitor.relearn(start, chosen):
+            self._book.accept(version, segment)
 
     def no_data(self, since: int, at: int) -> list[Event]:
         """As ``ModelJudge.no_data``."""
@@ -71,6 +96,7 @@ class MonitoredModel:
     def settle(self, settings: DetectionSettings) -> None:
         """As ``ModelJudge.settle``: what is known is kept, and judged by other settings."""
         self._monitor.apply_settings(settings)
+        self._remind_every = settings.remind_every
 
     def give(self, baseline: GivenBaseline) -> None:
         """As ``ModelJudge.give``."""
@@ -133,7 +159,8 @@ class MonitorJudges:
     def model(self, topic: str, model: str, settings: DetectionSettings) -> MonitoredModel:
         """As ``Judges.model``."""
         monitor = ModelMonitor(settings, topic, model)
-        return MonitoredModel(monitor, IncidentBook(topic, model, self._app))
+        book = IncidentBook(topic, model, self._app)
+        return MonitoredModel(monitor, book, remind_every=settings.remind_every)
 
     def topic(self, topic: str) -> TopicNotices:
         """As ``Judges.topic``."""
@@ -147,7 +174,8 @@ class MonitorJudges:
         book = IncidentBook.restore(kept.book)
         if (book.topic, book.model) != (topic, model):
             raise ValueError(f"the state is of model {book.model!r} of topic {book.topic!r}")
-        return MonitoredModel(ModelMonitor.restore(settings, kept.monitor), book, kept.versions)
+        monitor = ModelMonitor.restore(settings, kept.monitor)
+        return MonitoredModel(monitor, book, kept.versions, settings.remind_every)
 
     def restored_topic(self, topic: str, state: bytes) -> TopicNotices:
         """As ``Judges.restored_topic``."""

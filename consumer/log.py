@@ -10,6 +10,7 @@ import zlib
 
 import msgspec
 
+from alerts.commands import Command
 from sketches.detection import DetectionSettings
 
 FORMAT_VERSION = 1
@@ -138,7 +139,14 @@ class BaselineRecord(msgspec.Struct, frozen=True, tag="baseline", tag_field="typ
     since: int | None = None
 
 
-LogRecord = ProfileRecord | WatermarkRecord | SettingsRecord | BaselineRecord
+class CommandRecord(msgspec.Struct, frozen=True, tag="command", tag_field="type"):
+    """An operator's command; the same record goes to every partition of the log."""
+
+    v: int
+    command: Command
+
+
+LogRecord = ProfileRecord | WatermarkRecord | SettingsRecord | BaselineRecord | CommandRecord
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[LogRecord] = msgspec.msgpack.Decoder(LogRecord)

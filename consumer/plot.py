@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from alerts.events import ChangedFeature, Opened, Resolved, Updated
+from alerts.event_parts import ChangedFeature
+from alerts.events import Opened, Resolved, Updated
 from alerts.story import Part
 from alerts.texts import phrase, short
 from consumer.incident_profiles import Windows

@@ -48,6 +48,7 @@ from consumer.settings_values import (
     Paths,
     Patience,
     Pattern,
+    RemindEvery,
     Start,
     Topics,
     Window,
@@ -220,6 +221,7 @@ class Settings(BaseSettings):
         start: Where a new group begins to read.
         inputs: What is read.
         models: Model name or ``*`` -> how its features are profiled and judged.
+        remind_every: An open incident that nobody acknowledged is told again after it; None: never.
         min_records: Windows are added together until a sample has so many records.
         min_records_shown: Profiles of fewer records withhold everything but counts.
         rejects_include_bytes: Copy unreadable records into the rejects topic.
@@ -251,6 +253,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     learn_for: LearnFor = DAY
     learn_records: Count = 10_000
+    remind_every: RemindEvery = None
     min_records: Annotated[int, Field(ge=1, le=100_000)] = 100
     min_records_shown: Annotated[int, Field(ge=0)] = 0
     budget: Budget = Budget()
@@ -334,6 +337,7 @@ class Settings(BaseSettings):
             learn_for=self.learn_for,
             learn_records=self.learn_records,
             learn_until=learn_until,
+            remind_every=self.remind_every,
             min_records=self.min_records,
             critical_per_model_week=self.budget.critical_per_model_week,
             warning_per_model_week=self.budget.warning_per_model_week,

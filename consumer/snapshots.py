@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from alerts.commands import Command
 from consumer.completeness import TopicState
 from consumer.evidence import Evidence
 from consumer.log import BaselineRecord
@@ -77,6 +78,8 @@ class FoldState(msgspec.Struct, frozen=True):
     borders: list[tuple[str, int, InputBorder]]
     topics: dict[str, TopicPart]
     arriving: list[BaselineRecord] = []  # parts of given baselines
+    commands: list[Command] = []
+    heard: list[str] = []
 
 
 class _Version(msgspec.Struct):

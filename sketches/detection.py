@@ -55,6 +55,8 @@ class DetectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
         min_records: Windows are added together until a sample has so many records.
         critical_per_model_week: False critical incidents allowed per model and week.
         warning_per_model_week: The same for warnings.
+        remind_every: Microseconds after which an open incident that nobody acknowledged is told
+            again; None: never.
         features: Model name or ``*`` -> feature name or shell pattern -> rule; the first match of
             the model's own table wins, then the first of ``*``.
         owners: Model name or ``*`` -> whom its events concern.
@@ -67,6 +69,7 @@ class DetectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     critical_per_model_week: float = 1.0
     warning_per_model_week: float = 5.0
     features: dict[str, dict[str, FeatureDetection]] = {}
+    remind_every: int | None = None
     owners: dict[str, Ownership] = {}
 
     def ownership(self, model: str) -> Ownership:

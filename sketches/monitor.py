@@ -8,7 +8,7 @@ and for late, rejected and failed records.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -164,6 +164,29 @@ class ModelMonitor:
         stream.watch.forget(covered)
         if stream.telling is not None:
             stream.telling.sift(Step([], covered, []))
+
+    def relearn(
+        self, start: int, chosen: Callable[[tuple[str, str] | None], bool]
+    ) -> list[tuple[str, str]]:
+        """Take what comes from ``start`` on as the new normal: learned anew, and no given baseline.
+
+        Args:
+            start: Start of the window that is folded next, microseconds.
+            chosen: Of (version, segment), or None for the model as a whole: whether it is meant.
+
+        Returns:
+            (version, segment) of what is learned anew.
+        """
+        begun = [n for n in self._streams if chosen(None if n is None else parts(n))]
+        for name in begun:
+            if name is not None and name[2:] == (GIVEN,):
+                del self._streams[name]
+                self._priors.drop(*parts(name))
+            else:
+                self._streams[name] = Stream(start, name is not None)
+        self._retune()
+        self._active = self._keys()
+        return [parts(name) for name in begun]
 
     def _add(
         self, name: Name, end: int, window: int, profiles: list[Profile], found: _Found

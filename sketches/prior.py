@@ -82,7 +82,7 @@ class Priors:
     """The given baselines of one model, by version and segment."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, str], Prior] = {}
+        self._held: dict[tuple[str, str], Prior | None] = {}  # None: there is none any more
 
     def holds(self, baseline: GivenBaseline) -> bool:
         """Whether it is the one that is held already."""
@@ -95,15 +95,25 @@ class Priors:
 
     def of(self, version: str, segment: str) -> Prior | None:
         """That of the version, else that of every version."""
-        return self._held.get((version, segment)) or self._held.get(("", segment))
+        return self._held.get((version, segment), self._held.get(("", segment)))
+
+    def drop(self, version: str, segment: str) -> None:
+        """From now on there is none for it."""
+        self._held[version, segment] = None
 
     def state(self) -> list[Any]:
         """All of it, as plain values."""
-        return [[*key, prior.state()] for key, prior in self._held.items()]
+        return [
+            [*key, prior.state() if prior is not None else None]
+            for key, prior in self._held.items()
+        ]
 
     @classmethod
     def restore(cls, state: list[Any]) -> Priors:
         """From ``state``."""
         found = cls()
-        found._held = {(each[0], each[1]): Prior.restore(each[2]) for each in state}
+        found._held = {
+            (each[0], each[1]): Prior.restore(each[2]) if each[2] is not None else None
+            for each in state
+        }
         return found

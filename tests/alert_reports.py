@@ -8,7 +8,8 @@ import orjson
 from jsonschema import Draft202012Validator
 
 from alerts.events import Event, IncidentEvent, encode, to_message
-from alerts.incidents import IncidentBook, Key
+from alerts.incident import Key
+from alerts.incidents import Context, IncidentBook
 from alerts.schema import schema
 from sketches.detection import Change
 
@@ -83,7 +84,7 @@ class Told:
 
     def __init__(self, model: str = "credit-risk", watched: int | None = None) -> None:
         self.book = IncidentBook("predictions", model)
-        self.watched = watched
+        self.context = Context(ranges, watched)
         self.known: set[Key] = set()
         self.events: list[IncidentEvent] = []
 
@@ -96,7 +97,7 @@ class Told:
         lost = gone.pop("forgotten", None)
         assert lost is None or not gone
         report = Report(now, changes, tuple(sorted(self.known)), **gone)
-        told = self.book.apply(report, ranges, watched=self.watched)
+        told = self.book.apply(report, self.context)
         for event in told:
             check(event)
         self.events += told

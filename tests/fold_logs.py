@@ -10,6 +10,7 @@ from typing import cast
 
 import msgspec
 
+from alerts.commands import Command
 from alerts.events import Event
 from consumer.completeness import Held
 from consumer.evidence import OffsetRange
@@ -138,6 +139,9 @@ class FakeModelJudge:
 
     def give(self, baseline: GivenBaseline) -> None:
         self._tell("give", baseline.id)
+
+    def command(self, command: Command, ranges: Ranges) -> list[Event]:
+        return self._tell("command", command.id, tuple(ranges(self.onset, self.onset + 1)))
 
     def standing(self) -> Standing:
         return Standing(0, 0, 0, 1.0, 0, 0, ())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+from alerts.commands import Command, event_of
 from alerts.events import Event, encode
 from alerts.notices import data_back, data_loss, limit_reached, no_data
 from tests.alert_reports import HOUR, MINUTE, T0, Told, change, missing
@@ -41,6 +42,7 @@ def every_type() -> list[Event]:
         data_back("app", "predictions", "credit-risk", T0, T0 + HOUR),
         data_loss("app", loss),
         limit_reached("app", "predictions", "versions", None),
+        event_of("app", Command("0" * 20, "silence", T0, "ann", "a migration", until=T0 + HOUR)),
     ]
 
 

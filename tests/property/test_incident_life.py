@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.events import IncidentEvent, Opened, Resolved, Updated, encode
-from alerts.incidents import HOLD, IncidentBook, Key
+from alerts.incident import HOLD, Key
+from alerts.incidents import Context, IncidentBook
 from sketches.detection import Change
 from tests.alert_reports import MINUTE, T0, Report, change, check, key, ranges
 
@@ -88,7 +89,7 @@ def test_one_life_for_each_incident_and_an_incident_for_each_change(steps: list)
     said: dict[str, int] = {}
     ids: set[str] = set()
     for report in reports(steps):
-        told = book.apply(report, ranges)
+        told = book.apply(report, Context(ranges))
         assert len({event.incident for event in told}) == len(told)
         for event in told:
             check(event)
@@ -129,8 +130,8 @@ def test_restarts_and_the_order_within_a_report_change_nothing(
         chance.shuffle(changes)
         if chance.random() < 0.5:
             other = IncidentBook.restore(other.state())
-        expected = [encode(event) for event in plain.apply(report, ranges)]
-        again = other.apply(report._replace(changes=tuple(changes)), ranges)
+        expected = [encode(event) for event in plain.apply(report, Context(ranges))]
+        again = other.apply(report._replace(changes=tuple(changes)), Context(ranges))
         assert [encode(event) for event in again] == expected
         assert other.state() == plain.state()
         for value in expected:

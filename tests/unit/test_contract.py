@@ -50,9 +50,8 @@ def test_a_message_is_a_cloud_event_to_the_official_library() -> None:
         key, value, headers = to_message(event, "my app")
         read = from_binary(KafkaMessage(dict(headers), key, value), JSONFormat())
         assert (read.get_id(), read.get_specversion()) == (event.id, "1.0")
-        assert read.get_source() == "/streamgauge/my%20app/predictions" + (
-            f"/{event.model}" if event.model else ""
-        )
+        parts = ["", "streamgauge", "my%20app", event.topic, event.model]
+        assert read.get_source() == "/".join(parts).rstrip("/")
         assert read.get_subject() == event.incident
         assert read.get_datacontenttype() == "application/json"
         time = read.get_time()

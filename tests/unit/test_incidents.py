@@ -17,7 +17,6 @@ from tests.alert_reports import (
     change,
     key,
     missing,
-    ranges,
 )
 
 DAY = 24 * HOUR
@@ -136,7 +135,7 @@ def test_what_recovers_and_changes_in_one_report_goes_on() -> None:
     told.say(AT, change())
     again = change(onset=AT + 10 * HOUR)
     report = Report(AT + 11 * HOUR, (again,), (key(again),), recovered=(key(again),))
-    assert told.book.apply(report, ranges) == []
+    assert told.book.apply(report, told.context) == []
     assert told.book.open == 1
 
 
@@ -258,7 +257,7 @@ def test_a_state_goes_on_exactly_and_a_bad_one_is_refused() -> None:
     book = IncidentBook.restore(told.book.state())
     assert book.state() == told.book.state()
     report = Report(AT + HOUR, (), (), (key(change()), key(missing())))
-    assert book.apply(report, ranges) == told.book.apply(report, ranges)
+    assert book.apply(report, told.context) == told.book.apply(report, told.context)
     for bad in (b"", b"\x90", b"\x95\x02\xa1a\xa1b\xa1c\x90"):
         with pytest.raises(ValueError, match=r".+"):
             IncidentBook.restore(bad)

@@ -103,7 +103,7 @@ def test_a_version_that_comes_after_the_model_counts_as_deployed_after_a_snapsho
 
     class Book(IncidentBook):
         def apply(self, *args: Any, **more: Any) -> Any:
-            seen.append(more["deployed"])
+            seen.append(args[1].deployed)
             return super().apply(*args, **more)
 
     def read(*versions: str) -> Read:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from alerts.events import Event, Opened
-from alerts.incidents import IncidentBook
+from alerts.incidents import Context, IncidentBook
 from consumer.judges import Read
 from consumer.judging import MonitoredModel
 from sketches import profile
@@ -146,6 +146,6 @@ def test_the_text_of_an_incident_says_whose_baseline_it_is() -> None:
         alert_reports.missing(baseline_version="2"),
     )
     report = alert_reports.Report(alert_reports.T0 + 600_000_000, changes=changes)
-    (event,) = IncidentBook("topic", "model").apply(report, alert_reports.ranges)
+    (event,) = IncidentBook("topic", "model").apply(report, Context(alert_reports.ranges))
     sentence = "Version 3 is compared with the baseline of version 2, from which it started."
     assert event.text.count(sentence) == 1
