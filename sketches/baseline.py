@@ -340,8 +340,8 @@ class Learner:
         if state["reference"] is not None:
             found._reference = Reference.restore(state["reference"])
             found._layout = Layout.of(found._reference)
-        if state["look"] is not None:
-            found.look = FirstLook.restore(state["look"])
+        look = state["look"]
+        found.look = FirstLook.restore(look) if look is not None else None
         found._since, found._tried = state["since"], state["tried"]
         if state["scales"] is not None:
             found._by_records = by_records(found._layout)

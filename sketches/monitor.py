@@ -157,6 +157,8 @@ class ModelMonitor:
     def _hand_over(self, name: Name) -> None:
         """What a given baseline covers is not compared any more with what was learned."""
         stream = self._streams.get(parts(name))
+        if stream is not None and stream.learner is not None:
+            stream.learner.look = None
         if stream is None or stream.watch is None or stream.baseline is None:
             return
         stream.gates = self._gates(parts(name), stream.baseline)
@@ -221,6 +223,7 @@ class ModelMonitor:
                 self._streams[name] = stream
                 self._streams[*parts(name), GIVEN] = heir
                 heir.gates = self._gates((*name, GIVEN), heir.baseline)
+                self._hand_over(name)
                 self._retune()
         self._streams[name] = stream
         return stream

@@ -96,10 +96,15 @@ def test_a_version_with_inputs_all_missing_is_a_fault_and_pages() -> None:
             held.numbers["x"][:] = np.nan
 
     monitor = ModelMonitor(SETTINGS, "topic", "model")
-    found = stream(SWITCH + 60, alter)
+    found = stream(SWITCH + 2 * LEARNED, alter)
     fold(monitor, found[:SWITCH], "1")
-    told = changes(fold(monitor, found[SWITCH:], "2"))
+    reports = fold(monitor, found[SWITCH:], "2")
+    told = changes(reports)
     assert ("x", "critical") in {(each.feature, each.severity) for each in told}
+    # The version's own learning, which begins with the fault, neither tells nor ends it.
+    assert {each.baseline_version for each in told} == {"1"}
+    assert not [key for report in reports for key in report.settled + report.recovered]
+    assert ("2", "", "x", "missing") in reports[-1].active
 
 
 def test_a_feature_that_the_parent_lacks_is_learned_by_the_version_itself() -> None:
@@ -136,6 +141,8 @@ def test_restored_in_the_middle_it_goes_on_exactly() -> None:
     fold(one, found[SWITCH : SWITCH + 10], "2")
     other = ModelMonitor.restore(SETTINGS, one.state())
     assert other.state() == one.state()
+    again = ModelMonitor.restore(SETTINGS, other.state())
+    assert again.state() == one.state()
     assert fold(other, found[SWITCH + 10 :], "2") == fold(one, found[SWITCH + 10 :], "2")
     assert other.state() == one.state()
 
