@@ -42,6 +42,8 @@ _KNOWN_AFTER: Final = (2 * DAY, 10 * DAY)
 _TRIED_AFTER: Final = (DAY, 7 * DAY)  # from there on their residuals are those of such a forecast
 _ENOUGH: Final = 50  # blocks of the first part that may stand for its records
 _GROWN: Final = 0.625  # from there on new categories and distances are believed
+_RIPE: Final = 0.7  # of the baseline; the rest is watched on trial
+_RIPE_BLOCKS: Final = 64  # that the noise on trial is measured from
 _TOGETHER: Final = 32  # profiles that wait to be merged
 _ALIKE: Final = 4.0  # blocks of lengths so far apart at most have the same noise
 _FLOOR: Final = 0.1  # least noise, of the smallest effect worth telling
@@ -178,32 +180,57 @@ class Learner:
         """Usual length of a block, microseconds."""
         return (self.end - self.start) / max(self.blocks, 1)
 
-    def add(self, block: Block, values: FloatArray | None, settings: DetectionSettings) -> None:
+    @property
+    def layout(self) -> Layout:
+        """Of the signals, once they are measured."""
+        return self._layout
+
+    def is_ripe(self, settings: DetectionSettings) -> bool:
+        """Whether enough is known to watch the rest on trial."""
+        enough = self._measured >= _RIPE_BLOCKS and self.prior is None
+        return enough and self.progress(settings) >= _RIPE
+
+    def so_far(self) -> tuple[Baseline, Scales, Expectation]:
+        """What ``finish`` would give now, in units that are not final; learning goes on."""
+        assert self._scales is not None  # noqa: S101
+        assert self._expectation is not None  # noqa: S101
+        expectation = Expectation.restore(self._expectation.state())
+        self._settle(expectation)
+        return self._baseline("", self.records, self._reference), self._scales, expectation
+
+    def add(
+        self, block: Block, values: FloatArray | None, settings: DetectionSettings
+    ) -> FloatArray | None:
         """Add a block.
 
         Args:
             block: Closed.
             values: Shape (S,), its signals, for a model as a whole.
             settings: How much is needed.
+
+        Returns:
+            Its signals, shape (S,); None before the first part is over.
         """
         self.end = block.end
         self.records += block.messages
         self.blocks += 1
         if values is not None:
             self._measure(values, block)
-            return
+            return values
         whole = block.profile()
         if self.prior is not None:
-            self._measure(measure_features(self.prior.reference, whole)[0], block)
-            return
+            values = measure_features(self.prior.reference, whole)[0]
+            self._measure(values, block)
+            return values
         if self.look is not None:
             self.look.add(block, whole)
         if self._reference is not None:
-            self._compare(whole, block)
+            values = self._compare(whole, block)
         self._merged.append(whole)
         if len(self._merged) > _TOGETHER:
             self._merged = [profile.merge(self._merged)]
         self._go_on(settings)
+        return values
 
     def _go_on(self, settings: DetectionSettings) -> None:
         progress = self.progress(settings)
@@ -239,12 +266,13 @@ class Learner:
         self._scales.forget(again)
         self._expectation.forget(again)
 
-    def _compare(self, whole: Profile, block: Block) -> None:
+    def _compare(self, whole: Profile, block: Block) -> FloatArray:
         assert self._reference is not None  # noqa: S101
         reference = self._reference
         values, counted = measure_features(reference, whole)
         self._measure(values, block)
         self._reference = grown(reference, whole, counted)
+        return values
 
     def _measure(self, values: FloatArray, block: Block) -> None:
         assert self._scales is not None  # noqa: S101
@@ -263,6 +291,11 @@ class Learner:
             self._tried += 1
             self._scales.restart(self._tried)
 
+    def _settle(self, expectation: Expectation) -> None:
+        expectation.settle()
+        known = sum(self.end - self._since >= least for least in _KNOWN_AFTER)
+        expectation.choice = np.minimum(expectation.choice, known)
+
     def finish(self) -> tuple[Baseline, Scales, Expectation]:
         """The baseline, when it ``is_over``, the moments of its signals, what is expected of them.
 
@@ -274,9 +307,7 @@ class Learner:
         assert self._scales is not None  # noqa: S101
         assert self._expectation is not None  # noqa: S101
         expectation = self._expectation
-        expectation.settle()
-        known = sum(self.end - self._since >= least for least in _KNOWN_AFTER)
-        expectation.choice = np.minimum(expectation.choice, known)
+        self._settle(expectation)
         reference, scales, digest = None, self._scales, blake2b(digest_size=8)
         if self.prior is not None:
             self.prior.expected(expectation, scales.mean())

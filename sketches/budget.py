@@ -24,12 +24,13 @@ ADWIN_RATE: Final = (
 )
 ADWIN_FLOOR: Final = 1e-9
 SCALES: Final = 8  # windows of 1, 2, 4, .. 128 blocks share it as well
-# Blocks between two false alarms of one test, however large the budget. Small errors of the model
-# of the noise (AR(1) of 0.3 left between blocks, tails) divide a nominal run length by up to 100,
-# so a test is held to so much more; in a stream of few blocks a week that is what binds. It costs
-# little: the delay grows with the logarithm.
+# Blocks between two false alarms of one test, however large the budget, and what a test is held to
+# beyond that for errors of the model of the noise: AR(1) of 0.1 to 0.3 left between blocks, or
+# tails, divide a nominal run length by 6 to 100. With 20, null streams of a baseline of two weeks
+# keep to half the budget and less (bench.study.nulls). In a stream of few blocks a week this is
+# what binds. It costs little: the delay grows with the logarithm.
 LEAST_ARL: Final = 1_000.0
-MODEL_ERROR: Final = 100.0
+MODEL_ERROR: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,14 @@ class Thresholds:
         adwin: ADWIN's delta.
         warning: Critical values of means of 1, 2, 4, .. blocks, in units of their own noise.
         critical: The same for a critical change.
+        plain: Those of a warning without the part for errors of the model.
     """
 
     page_hinkley: float
     adwin: float
     warning: tuple[float, ...]
     critical: tuple[float, ...]
+    plain: tuple[float, ...]
 
 
 def run_length(threshold: float, slack: float = SLACK) -> float:
@@ -144,6 +147,7 @@ def thresholds(
         adwin=adwin_delta(warning * DETECTORS),
         warning=_by_scale(warning),
         critical=_by_scale(critical),
+        plain=_by_scale(max(looks / max(warning_per_week, 1e-6), LEAST_ARL)),
     )
 
 

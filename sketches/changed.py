@@ -47,6 +47,7 @@ class Changed(msgspec.Struct, array_like=True):
         told: Block in which it was told.
         effect: Told last, in the unit of the signal, with its sign.
         critical: Told as critical.
+        muted: It was told when it could not be critical, and does not become so.
         anchor: Time since which the new level is followed.
         weight: Of the blocks since then.
         total: Sum of weight times deviation since then.
@@ -58,6 +59,7 @@ class Changed(msgspec.Struct, array_like=True):
     told: int
     effect: float
     critical: bool
+    muted: bool
     anchor: int
     weight: float = 0.0
     total: float = 0.0

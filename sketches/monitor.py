@@ -19,31 +19,31 @@ from . import budget
 from .baseline import Baseline, Learner, rehearse
 from .blocks import DAY, Block
 from .budget import Thresholds
-from .changed import Finding, Step
-from .detection import Change, DetectionSettings, Severity
+from .changed import Step
+from .detection import Change, DetectionSettings
 from .first_look import FirstLook
 from .given import GivenBaseline
-from .moved import moved_most
 from .prior import Priors
 from .profile import Profile
 from .report import BaselineLearned, Key, MonitorReport
 from .signals import (
-    RULES,
     Gates,
     feature_rule,
     gates,
     measure,
     measure_model,
-    native,
 )
-from .stream import GIVEN, Name, Stream, key, parts
+from .stream import GIVEN, Name, Stream, change_of, key, parts
 from .succession import inherited, tempered
+from .table import FloatArray
 from .telling import Telling
+from .trial import WatchTrial
 from .watch import Watch
 
 __all__ = ["BaselineLearned", "Key", "ModelMonitor", "MonitorReport", "StateError"]
 
-VERSION: Final = 3
+VERSION: Final = 4
+COLD: Final = 3 * DAY  # of a stream; before it, soft signals are judged more coarsely
 
 
 class StateError(ValueError):
@@ -142,17 +142,25 @@ class ModelMonitor:
         for name, stream in self._streams.items():
             if stream.baseline is not None:
                 stream.gates = self._gates(name, stream.baseline)
+            if stream.trial is not None:
+                stream.trial.gates = gates(stream.trial.layout, settings, self.model)
         self._retune()
 
     def _gates(self, name: Name, baseline: Baseline) -> Gates:
         """What is worth telling; features that a given baseline has are compared with that."""
         found = gates(baseline.layout, self._settings, self.model)
+        if self._is_cold(name, baseline):
+            found = found.cold(baseline.layout.is_hard())
         given = self._streams.get((*name, GIVEN)) if name is not None else None
         if given is None or given.baseline is None:
             return found
         covered = set(given.baseline.layout.features)
         mine = np.array([feature not in covered for feature in baseline.layout.features])
         return replace(found, tested=found.tested & mine)
+
+    def _is_cold(self, name: Name, baseline: Baseline) -> bool:
+        """Less than some days are known of a stream: its ordinary days are not known yet."""
+        return self._streams[name].end < baseline.start + COLD
 
     def _hand_over(self, name: Name) -> None:
         """What a given baseline covers is not compared any more with what was learned."""
@@ -233,18 +241,16 @@ class ModelMonitor:
         block = stream.block
         if block is None or not block.messages:
             return
-        stream.block, stream.end = None, block.end
-        values = None
-        if name is None:
-            values = measure_model(
-                block.records, block.late, block.rejects, block.errors, block.end - block.start
-            )
+        before, stream.block, stream.end = stream.end, None, block.end
+        values = _of_model(block) if name is None else None
         learner = stream.learner
         if learner is not None and learner.is_over(block.end, self._settings):
             self._learned(name, stream, learner, found)
         if stream.learner is not None:
-            stream.learner.add(block, values, self._settings)
+            measured = stream.learner.add(block, values, self._settings)
             self._look(parts(name), stream.learner.look, block, found)
+            if measured is not None:
+                self._try_out(stream, stream.learner, measured, block)
             if stream.learner.is_over(block.end, self._settings):
                 self._learned(name, stream, stream.learner, found)
                 return
@@ -253,6 +259,8 @@ class ModelMonitor:
         baseline, watch, judged = stream.baseline, stream.watch, stream.gates
         if baseline is None or watch is None or judged is None:
             raise RuntimeError("a stream is neither learned nor watched")
+        if before < baseline.start + COLD <= block.end:
+            stream.gates = judged = self._gates(name, baseline)
         whole = None
         if values is None and baseline.reference is not None:
             whole = block.profile()
@@ -283,8 +291,12 @@ class ModelMonitor:
         judged = self._gates(name, baseline)
         stream.learner, stream.baseline, stream.gates = None, baseline, judged
         stream.telling = Telling(baseline.layout)
+        noise = baseline.noise(scales, expectation, judged)
+        if stream.trial is not None:
+            stream.tried, raised = stream.trial.over(self._settings.warning_per_model_week)
+            noise, stream.trial = noise.raised(raised), None
         stream.watch = Watch(
-            baseline.noise(scales, expectation, judged),
+            noise,
             expectation,
             baseline.by_records,
             baseline.layout.is_hard(),
@@ -305,33 +317,56 @@ class ModelMonitor:
                 baseline.records,
                 baseline.start,
                 baseline.end,
+                stream.tried,
+                stream.detectable(),
             )
         )
         if learner.look is not None:
             found.stepped = True
             found.settled += [(*parts(name), *fault) for fault in learner.look.going_on()]
 
+    def _try_out(self, stream: Stream, learner: Learner, values: FloatArray, block: Block) -> None:
+        """Watch the last part of a baseline on trial."""
+        if stream.trial is not None:
+            stream.trial.add(values, block.messages, block.start, block.end)
+            return
+        if not learner.is_ripe(self._settings):
+            return
+        baseline, scales, expectation = learner.so_far()
+        judged = gates(baseline.layout, self._settings, self.model)
+        limits, hard = self._thresholds(baseline, judged), baseline.layout.is_hard()
+        noise, length = baseline.noise(scales, expectation, judged), baseline.block_length
+        watch = Watch(noise, expectation, baseline.by_records, hard, limits, length)
+        stream.trial = WatchTrial(watch, limits, judged, baseline.layout, block.end)
+
     def _tests(self) -> tuple[int, int]:
         """Soft and hard signals under test."""
         soft = hard = 0
         for stream in self._streams.values():
             if stream.gates is not None and stream.baseline is not None:
-                tested, kind = stream.gates.tested, stream.baseline.layout.is_hard()
-                soft += int((tested & ~kind).sum())
-                hard += int((tested & kind).sum())
+                more = stream.gates.tests(stream.baseline.layout.is_hard())
+                soft, hard = soft + more[0], hard + more[1]
         return soft, hard
 
-    def _thresholds(self, baseline: Baseline) -> tuple[Thresholds, Thresholds]:
-        """For soft and for hard signals, half of the budget each."""
+    def _thresholds(
+        self, baseline: Baseline, more: Gates | None = None
+    ) -> tuple[Thresholds, Thresholds]:
+        """For soft and for hard signals, half of the budget each.
+
+        Args:
+            baseline: Of the stream.
+            more: Gates of it, if it is not watched yet.
+        """
+        extra = more.tests(baseline.layout.is_hard()) if more is not None else (0, 0)
         blocks = budget.WEEK / max(baseline.block_length, 1.0)
         soft, hard = (
             budget.thresholds(
                 self._settings.warning_per_model_week / 2,
                 self._settings.critical_per_model_week / 2,
-                _power_of_two(tests),
+                _power_of_two(sum(tests)),
                 _power_of_two(blocks),
             )
-            for tests in self._tests()
+            for tests in zip(self._tests(), extra, strict=True)
         )
         return soft, hard
 
@@ -368,7 +403,7 @@ class ModelMonitor:
         if baseline is None:
             return
         for finding in step.found:
-            change = _change(name, baseline, tempered(stream, finding), block, whole)
+            change = change_of(name, baseline, tempered(stream, finding), block, whole)
             found.changes.append(msgspec.structs.replace(change, baseline_version=stream.source))
         found.recovered += [key(name, baseline, signal) for signal in step.recovered]
         found.settled += [key(name, baseline, signal) for signal in step.settled]
@@ -426,6 +461,10 @@ class ModelMonitor:
         for stream, state in zip(self._streams.values(), states, strict=True):
             if stream.baseline is not None:
                 stream.watch = Watch.restore(state["watch"], self._thresholds(stream.baseline))
+            if state["trial"] is not None and stream.learner is not None:
+                layout = stream.learner.layout
+                judged = gates(layout, self._settings, self.model)
+                stream.trial = WatchTrial.restore(state["trial"], judged, layout)
         self._active = self._keys()
         self._watched = len(set[str]().union(*map(Stream.watched, self._streams.values())))
 
@@ -446,34 +485,6 @@ def _power_of_two(count: float) -> int:
     return 1 << max(math.ceil(count) - 1, 0).bit_length()
 
 
-def _change(
-    name: Name, baseline: Baseline, finding: Finding, block: Block, whole: Profile | None
-) -> Change:
-    version, segment, feature, signal = key(name, baseline, finding.signal)
-    rule, reference = RULES[signal], baseline.reference
-    severity: Severity = "critical" if finding.critical else "warning"
-    size = abs(finding.shift)
-    top: tuple[tuple[str, float, float], ...] = ()
-    if reference is not None and whole is not None:
-        top = moved_most(reference, whole, feature, signal)
-    return Change(
-        version=version,
-        segment=segment,
-        feature=feature,
-        signal=signal,
-        detector=finding.detector,
-        direction=finding.direction,
-        severity=severity,
-        before=native(reference, feature, signal, finding.level),
-        after=native(reference, feature, signal, finding.level + finding.shift),
-        unit=rule.unit,
-        effect=size * 100 if rule.effect_unit == "points" else size,
-        effect_unit=rule.effect_unit,
-        score=finding.score,
-        sample=finding.sample,
-        baseline_sample=baseline.records,
-        onset=finding.onset,
-        detected=block.end,
-        baseline=baseline.id,
-        top=top,
-    )
+def _of_model(block: Block) -> FloatArray:
+    length = block.end - block.start
+    return measure_model(block.records, block.late, block.rejects, block.errors, length)

@@ -9,6 +9,24 @@ from .detection import Change
 Key = tuple[str, str, str, str]  # version, segment, feature, signal
 
 
+class Trial(msgspec.Struct, frozen=True):
+    """False alarms in the part of a baseline that was watched on trial.
+
+    Attributes:
+        weeks: Its length.
+        alarms: Changes that would have been told, those within an hour counted once.
+        low: Lower end of the 90 % Poisson interval of the rate a week.
+        high: Its upper end.
+        raised: Signals whose noise was raised for it.
+    """
+
+    weeks: float
+    alarms: int
+    low: float
+    high: float
+    raised: int
+
+
 class BaselineLearned(msgspec.Struct, frozen=True):
     """A baseline that has just been completed; it holds from the next window on.
 
@@ -20,6 +38,9 @@ class BaselineLearned(msgspec.Struct, frozen=True):
         records: Records in it.
         start: Start of its first window, microseconds.
         end: End of its last one.
+        trial: What the watch would have told in the last part of the baseline itself.
+        detectable: (feature, signal, smallest lasting effect that is told), in the unit of the
+            signal's effect, for the main signal of each feature.
     """
 
     id: str
@@ -29,6 +50,8 @@ class BaselineLearned(msgspec.Struct, frozen=True):
     records: int
     start: int
     end: int
+    trial: Trial | None = None
+    detectable: tuple[tuple[str, str, float], ...] = ()
 
 
 class MonitorReport(msgspec.Struct, frozen=True):

@@ -25,11 +25,11 @@ from .table import BoolArray, FloatArray, IntArray
 LIMIT: Final = 16.0  # residuals are clipped there: one wild block is not a change, two may be
 _BATCHES: Final = 16  # fewer independent windows say too little about their noise
 _UNKNOWN: Final = 0.75  # of a variance that is left at twice the length, where nothing says it
-_LEAST_DF: Final = 30  # of long autocorrelation; the number of windows itself may be less
+_LEAST_DF: Final = 60  # of long autocorrelation; the number of windows itself may be less
 _NORMAL_90: Final = 1.2816  # 90 % quantile
 _LARGEST_SKEW: Final = 2.0
 _BY_CHANCE: Final = 0.1  # share of clean baselines whose largest mean is as large by chance
-_FARTHER: Final = 1.5  # what is out of the ordinary in the baseline is more so farther out
+_MARGIN: Final = 1.4  # by how much that largest mean stays below; halves what null streams tell
 
 
 class Points(NamedTuple):
@@ -96,14 +96,20 @@ class Noise:
             found: FloatArray = away / (np.sqrt(variance) * self.factor)
         return np.minimum(np.maximum(found, -LIMIT), LIMIT)
 
-    def critical(self, normal: FloatArray) -> Critical:
-        """Critical values from those of N(0, 1), shape (LEVELS, S)."""
-        beyond = (normal**2 - 1) / 6
+    def critical(self, guarded: FloatArray, plain: FloatArray) -> Critical:
+        """Critical values from those of N(0, 1).
+
+        Args:
+            guarded: Shape (LEVELS, S), held to more than the budget, for what noise may hide.
+            plain: Shape (LEVELS, S), of the budget itself: enough where the skewness is measured.
+        """
+        beyond = (plain**2 - 1) / 6
         skewed = np.stack([np.maximum(self.skew, 0), np.maximum(-self.skew, 0)]) * beyond
+        quantile = np.maximum(student(guarded, self.df), student(plain, self.df) + skewed)
         # A Poisson count of mean m has the skewness 1 / sqrt(m): its quantile is farther out by
         # so many events, whatever m is.
-        counts = np.where(self.shares, np.max(beyond, axis=0), 0.0)
-        return Critical(student(normal, self.df) + skewed, counts)
+        counts = np.where(self.shares, np.max((guarded**2 - 1) / 6, axis=0), 0.0)
+        return Critical(quantile, counts)
 
     def limits(self, means: Points, critical: Critical, gate: FloatArray) -> FloatArray:
         """How far means must be from what is expected to be told.
@@ -258,7 +264,7 @@ def _raised(noise: Noise, seen: _Seen) -> FloatArray:
     """By how much the largest window means of the baseline pass those of clean noise."""
     blocks = float(max(np.max(seen.windows[0]), 2.0))
     normal = np.full(noise.extra.shape, windowed_threshold(blocks / _BY_CHANCE))
-    critical = noise.critical(normal)
+    critical = noise.critical(normal, normal)
     variance = noise.white * seen.inverse + noise.extra + noise.uncertainty
     deviation = np.minimum.accumulate(np.sqrt(variance), axis=0)
     far = critical.quantile * deviation
@@ -266,5 +272,5 @@ def _raised(noise: Noise, seen: _Seen) -> FloatArray:
     # One wild block opens nothing.
     ratio = np.stack([seen.highest, seen.lowest])[:, 1:] / np.maximum(far[:, 1:], 1e-300)
     largest = np.max(ratio, axis=(0, 1))
-    found: FloatArray = np.maximum(largest, 1.0) ** _FARTHER
+    found: FloatArray = np.maximum(_MARGIN * largest, 1.0)
     return found

@@ -15,13 +15,16 @@ LEVELS: Final = SCALES  # windows of 1, 2, 4, .. 128 blocks
 WINDOWS: Final = 2 ** np.arange(LEVELS)
 _HELD: Final = 127  # blocks that longer windows reach back
 _CHUNK: Final = 32  # blocks that are added at once
+_WILD: Final = 4.0  # standard deviations of a block; what lies beyond is drawn there
+_KNOWN: Final = 64  # blocks that these are known by
 
 
 class Scales:
     """Of S signals, each seen in C ways: as it is, and less one forecast or another.
 
     Every window of w blocks in a row counts, not only those side by side: a detector looks at all
-    of them. Blocks are added some at a time, so that each costs few passes over arrays.
+    of them. Blocks are added some at a time, so that each costs few passes over arrays. A baseline
+    has its incidents too: wild blocks are drawn in, so that it is not these that are measured.
 
     Args:
         ways: C.
@@ -66,8 +69,9 @@ class Scales:
         new, self._new = self._new, []
         if not new:
             return
-        values = np.concatenate([self._values, np.stack([each[0] for each in new])])
-        weight = np.concatenate([self._weight, np.stack([each[1] for each in new])])
+        fresh, weights = (np.stack([each[at] for each in new]) for at in (0, 1))
+        values = np.concatenate([self._values, self._drawn_in(fresh, weights[:, None])])
+        weight = np.concatenate([self._weight, weights])
         records = np.concatenate([self._records, np.array([[each[2]] for each in new])])
         held = slice(-_HELD, None)
         self._values, self._weight, self._records = values[held], weight[held], records[held]
@@ -81,6 +85,15 @@ class Scales:
                 records = records[half:] + records[:-half]
             last = slice(-len(new), None)
             self._count(level, values[last], weight[last], records[last])
+
+    def _drawn_in(self, values: FloatArray, weight: FloatArray) -> FloatArray:
+        """Values, times their weight, no farther out than blocks usually are; shape (B, C, S)."""
+        known = np.where(self.weight[0] > 0, self.weight[0], 1.0)
+        mean = self.first[0] / known
+        spread = np.sqrt(np.maximum(self.second[0] / known - mean**2, 0.0))
+        far = np.where((self.count[0] >= _KNOWN) & (spread > 0), _WILD * spread, 1e300)
+        found: FloatArray = np.clip(values, (mean - far) * weight, (mean + far) * weight)
+        return found
 
     def _count(
         self, level: int, values: FloatArray, weight: FloatArray, records: FloatArray

@@ -165,6 +165,15 @@ class Gates:
         found: FloatArray = np.minimum(self.warning[0], self.warning[1])
         return found
 
+    def tests(self, hard: BoolArray) -> tuple[int, int]:
+        """Soft and hard signals that are tested."""
+        return int((self.tested & ~hard).sum()), int((self.tested & hard).sum())
+
+    def cold(self, hard: BoolArray) -> Gates:
+        """Where ordinary days are not known yet: soft ones doubled, and none of them critical."""
+        warning = np.where(hard, self.warning, 2 * self.warning)
+        return Gates(self.tested, warning, np.where(hard, self.critical, _NEVER))
+
 
 def feature_rule(settings: DetectionSettings, model: str, feature: str) -> FeatureDetection:
     """The first pattern of the model's own table that fits, then the first of ``*``."""

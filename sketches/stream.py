@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+import numpy as np
+
 from .baseline import Baseline, Learner, pack_baseline, unpack_baseline
 from .blocks import Block
+from .changed import Finding
+from .detection import Change, Severity
+from .moved import moved_most
 from .prior import Prior
-from .report import Key
-from .signals import Gates
+from .profile import Profile
+from .report import Key, Trial
+from .signals import RULES, Gates, native
 from .telling import Telling
+from .trial import WatchTrial
 from .watch import Watch
 
 # Of a stream: version, segment, and GIVEN if its baseline is not of its own records; None: the
@@ -38,6 +46,8 @@ class Stream:
         parent: Version that it goes on from; None: it began by itself.
         source: Version of whose records its baseline is; None: of its own, or given.
         since: Start of its first window.
+        trial: Of the last part of the baseline in the making.
+        tried: What came of that of the baseline in use.
     """
 
     __slots__ = (
@@ -50,6 +60,8 @@ class Stream:
         "since",
         "source",
         "telling",
+        "trial",
+        "tried",
         "watch",
     )
 
@@ -64,6 +76,8 @@ class Stream:
         self.parent: str | None = None
         self.source: str | None = None
         self.since = start
+        self.trial: WatchTrial | None = None
+        self.tried: Trial | None = None
 
     def watched(self) -> set[str]:
         """Features with a signal under test."""
@@ -71,6 +85,19 @@ class Stream:
             return set()
         features, tested = self.baseline.layout.features, self.gates.tested.tolist()
         return {name for name, on in zip(features, tested, strict=True) if on and name}
+
+    def detectable(self) -> tuple[tuple[str, str, float], ...]:
+        """As in ``BaselineLearned``: the location of numbers, the distance of texts, the volume."""
+        if self.baseline is None or self.watch is None or self.gates is None:
+            return ()
+        records = self.baseline.records / max(self.baseline.blocks, 1)
+        least = self.watch.detectable(records, self.gates)
+        layout = self.baseline.layout
+        main = layout.is_signal("location", "distance", "volume") & self.gates.tested
+        return tuple(
+            (layout.features[at], layout.signals[at], float(least[at]))
+            for at in np.flatnonzero(main).tolist()
+        )
 
     def state(self) -> dict[str, Any]:
         """All of it but the gates, as plain values."""
@@ -84,6 +111,8 @@ class Stream:
             "parent": self.parent,
             "source": self.source,
             "since": self.since,
+            "trial": self.trial.state() if self.trial is not None else None,
+            "tried": msgspec.to_builtins(self.tried),
         }
 
     @classmethod
@@ -92,6 +121,7 @@ class Stream:
         stream = cls(state["end"], False)
         stream.parent, stream.source = state["parent"], state["source"]
         stream.since = state["since"]
+        stream.tried = msgspec.convert(state["tried"], Trial | None)
         if state["block"] is not None:
             stream.block = Block.restore(state["block"])
         held = state["learner"]
@@ -111,3 +141,37 @@ def key(name: Name, baseline: Baseline, signal: int) -> Key:
     """By which the change of a signal is known."""
     version, segment = parts(name)
     return version, segment, baseline.layout.features[signal], baseline.layout.signals[signal]
+
+
+def change_of(
+    name: Name, baseline: Baseline, finding: Finding, block: Block, whole: Profile | None
+) -> Change:
+    """A finding in the units of its rule, with what moved most in its block."""
+    version, segment, feature, signal = key(name, baseline, finding.signal)
+    rule, reference = RULES[signal], baseline.reference
+    severity: Severity = "critical" if finding.critical else "warning"
+    size = abs(finding.shift)
+    top: tuple[tuple[str, float, float], ...] = ()
+    if reference is not None and whole is not None:
+        top = moved_most(reference, whole, feature, signal)
+    return Change(
+        version=version,
+        segment=segment,
+        feature=feature,
+        signal=signal,
+        detector=finding.detector,
+        direction=finding.direction,
+        severity=severity,
+        before=native(reference, feature, signal, finding.level),
+        after=native(reference, feature, signal, finding.level + finding.shift),
+        unit=rule.unit,
+        effect=size * 100 if rule.effect_unit == "points" else size,
+        effect_unit=rule.effect_unit,
+        score=finding.score,
+        sample=finding.sample,
+        baseline_sample=baseline.records,
+        onset=finding.onset,
+        detected=block.end,
+        baseline=baseline.id,
+        top=top,
+    )

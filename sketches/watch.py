@@ -23,13 +23,12 @@ from .scales import LEVELS, WINDOWS
 from .signals import Gates
 from .state import pack, unpack
 from .table import BoolArray, FloatArray, IntArray
-from .windowed import Means, WindowedSums
+from .windowed import RING, Dyadic, LastBlocks, Means
 
-RING: Final = 128  # blocks whose residuals are kept
-STARTS: Final = 2048  # blocks whose start is remembered
 _PATIENCE: Final = 8  # blocks that a proposal without effect waits
 QUIET: Final = 1_800_000_000  # microseconds near what is expected after which a change is over
 SETTLED: Final = 604_800_000_000  # at a new, stable level for so long: it is the new normal
+_SURER: Final = 0.5  # standard deviations that a critical change is surer by
 LASTING: Final = 180_000_000  # a critical change has gone on for so long, and for two blocks
 WINDOWED: Final = "WindowMean"  # the name of the third detector
 
@@ -60,18 +59,13 @@ class Watch:
         self.expectation = expectation
         soft = thresholds[0]
         self.bank = Bank(signals, soft.page_hinkley, soft.adwin)
-        self.block = -1
         self._by_records = by_records
         self._hard = hard
         self.retune(thresholds)
         self._now = 0
         self._quiet = int(min(max(2, np.ceil(QUIET / max(block_length, 1.0))), RING))
-        self._away = np.full((RING, signals), np.nan)
-        self._records = np.zeros(RING)
-        self._starts = np.zeros(STARTS, dtype=np.int64)
-        self._first = np.zeros(signals, dtype=np.int64)  # block that each was watched anew from
         self._expected = np.zeros(signals)
-        self._sums = WindowedSums(2 * signals + 1)
+        self._last = LastBlocks(by_records)
         self._waiting: dict[int, Waiting] = {}
         self._changed: dict[int, Changed] = {}
 
@@ -80,13 +74,19 @@ class Watch:
         """Signals that have changed and not come back."""
         return sorted(self._changed)
 
+    @property
+    def block(self) -> int:
+        """Number of the last block; -1: none yet."""
+        return self._last.block
+
     def retune(self, thresholds: tuple[Thresholds, Thresholds]) -> None:
         """Hold to another budget; an ADWIN takes its delta when it restarts next."""
         soft, hard = thresholds
         warning = np.where(self._hard, *_columns(hard.warning, soft.warning))
         critical = np.where(self._hard, *_columns(hard.critical, soft.critical))
-        self._warning = self.noise.critical(warning)
-        self._critical = self.noise.critical(critical)
+        plain = np.where(self._hard, *_columns(hard.plain, soft.plain))
+        self._warning = self.noise.critical(warning, plain)
+        self._critical = self.noise.critical(critical, np.minimum(critical, plain + _SURER))
         self.bank.threshold = soft.page_hinkley
         self.bank.delta = soft.adwin
 
@@ -97,7 +97,7 @@ class Watch:
             records: Of a usual block.
             gates: What is worth telling.
         """
-        signals = np.arange(len(self._first))
+        signals = np.arange(len(self._hard))
         found = np.full(len(signals), np.inf)
         for blocks in WINDOWS[1:].tolist():
             for sign in (1.0, -1.0):
@@ -118,19 +118,17 @@ class Watch:
             end: Its end.
             gates: What is worth telling.
         """
-        self.block += 1
         self._now = end
         self._expected = self.expectation.at((start + end) // 2)
         away = values - self._expected
         known = np.isfinite(away)
-        weight = np.where(self._by_records, float(records), 1.0) * known
-        slot = self.block % RING
-        self._away[slot] = np.where(known, away, np.nan)
-        self._records[slot] = records
-        self._starts[self.block % STARTS] = start
-        away = np.where(known, away, 0.0)
+        if not known.all():
+            away[~known] = 0.0
+        last = self._last.add(away, known, float(records), start)
         changed = list(self._changed)
-        self._learn(values, weight, known, changed)
+        weight = np.where(self._by_records, float(records), 1.0) * known
+        weight[changed] = 0.0  # what is changed is not what is to be expected
+        self.expectation.add(np.where(known, values, 0.0), weight)
         z = self.noise.standardise(away, float(records))
         fed = known & gates.tested & (away != 0)  # at its constant value it says nothing
         fed[changed] = False
@@ -138,36 +136,22 @@ class Watch:
         self._propose("ADWIN", adwin)
         self._propose("PageHinkley", page_hinkley)
         again, recovered, settled = self._follow(away, known, records, end, gates)
-        self._look(away, weight, records, gates)
+        self._look(last, gates)
         found = self._confirm(end, gates)
         return Step(sorted(found + again), recovered, settled)
 
-    def _learn(
-        self, values: FloatArray, weight: FloatArray, known: BoolArray, changed: list[int]
-    ) -> None:
-        """What is changed is not what is to be expected."""
-        if changed:
-            weight = weight.copy()
-            weight[changed] = 0.0
-        self.expectation.add(np.where(known, values, 0.0), weight)
-
-    def _look(self, away: FloatArray, weight: FloatArray, records: int, gates: Gates) -> None:
+    def _look(self, last: Dyadic, gates: Gates) -> None:
         """Propose what the means of the last 2, 4, .. blocks show and nothing else did."""
-        signals = len(away)
-        row = np.concatenate([weight * away, weight, [float(records)]])
-        sums = self._sums.add(row, self.block)
-        whole = sums[:, signals:-1]
-        mean = sums[:, :signals] / np.maximum(whole, 1e-300)
+        mean = last.mean
         near = np.abs(mean[1:]) > gates.least
         near[:, list(self._changed)] = False
         level, signal = np.nonzero(near)
         level += 1
-        ready = gates.tested[signal] & (WINDOWS[level] <= self.block + 1 - self._first[signal])
+        ready = gates.tested[signal] & (WINDOWS[level] <= self.block + 1 - self._last.first[signal])
         if not ready.any():
             return
         level, signal = level[ready], signal[ready]
-        sample = np.where(self._by_records[signal], whole[level, signal], sums[level, -1])
-        points = Points(signal, WINDOWS[level], mean[level, signal], sample)
+        points = Points(signal, WINDOWS[level], mean[level, signal], last.sample[level, signal])
         sure = np.abs(points.shift) > self._limits(points, self._warning, gates.warning)
         # Both halves show it: one wild block is not all there is.
         half = (2 * mean[level, signal] - mean[level - 1, signal], mean[level - 1, signal])
@@ -189,31 +173,12 @@ class Watch:
 
     def _propose_window(self, signal: int, blocks: int) -> None:
         """The window has seen the change; it may have begun up to as long before it."""
-        first = max(self.block + 1 - 2 * blocks, int(self._first[signal]))
+        first = max(self.block + 1 - 2 * blocks, int(self._last.first[signal]))
         known = self._waiting.get(signal)
         if known is None:
             self._waiting[signal] = Waiting(WINDOWED, first, self.block)
         elif known.block > self.block + 1 - blocks:
             known.block = first
-
-    def _means(self, signals: Sequence[int]) -> Means:
-        """Mean deviations of the last 1, 2, .. blocks that say something."""
-        columns = np.array(signals)
-        number = np.arange(self.block, max(self.block - RING, -1), -1)[:, None]
-        slots = number % RING
-        away, records = self._away[slots, columns], self._records[slots]
-        known = np.isfinite(away) & (records > 0)
-        if not known.all():
-            order = np.argsort(~known, axis=0, kind="stable")
-            known = np.take_along_axis(known, order, axis=0)
-            away = np.where(known, np.take_along_axis(away, order, axis=0), 0.0)
-            number = np.where(known, number[order, 0], -1)
-            records = np.where(known, records[order, 0], 0.0)
-        weight = np.where(self._by_records[columns], records, 1.0)
-        shift = np.cumsum(weight * away, axis=0)
-        shift /= np.maximum(np.cumsum(weight, axis=0), 1e-300)
-        sample = np.broadcast_to(np.cumsum(records, axis=0), shift.shape)
-        return Means(columns, shift, sample, np.broadcast_to(number, shift.shape))
 
     def _limits(self, means: Points, critical: Critical, gate: FloatArray) -> FloatArray:
         """Limits of means; ``gate`` has the shape (2, S)."""
@@ -230,7 +195,7 @@ class Watch:
         gate = np.where(rises, *gates.critical[:, whole.signals])
         found: BoolArray = np.abs(whole.shift) > self._limits(whole, self._critical, gates.critical)
         found &= np.where(rises, recent.shift, -recent.shift) > gate
-        began = self._starts[means.number[rows, columns] % STARTS]
+        began = self._last.starts(means.number[rows, columns])
         return found & (rows > 0) & (self._now - began >= LASTING)
 
     def _confirm(self, end: int, gates: Gates) -> list[Finding]:
@@ -238,7 +203,7 @@ class Watch:
             return []
         signals = sorted(self._waiting)
         waiting = [self._waiting[signal] for signal in signals]
-        means = self._means(signals)
+        means = self._last.means(signals)
         held = means.since([each.block for each in waiting])
         score = self._scores(means, held, gates)
         # The likeliest onset: where the mean since then stands out most.
@@ -252,10 +217,11 @@ class Watch:
             self._changed[signals[column]] = Changed(
                 waiting[column].detector,
                 first,
-                int(self._starts[first % STARTS]),
+                self._last.start(first),
                 self.block,
                 float(best.shift[at]),
                 critical[at],
+                not np.isfinite(gates.critical[:, signals[column]]).any(),
                 end,
             )
         for signal in best.signals.tolist():
@@ -327,7 +293,7 @@ class Watch:
         if not signals:
             return [], [], []
         changed = [self._changed[signal] for signal in signals]
-        means = self._means(signals)
+        means = self._last.means(signals)
         weight = np.where(self._by_records[means.signals], float(records), 1.0)
         moved = (weight * away[means.signals]).tolist()
         for each, more, far in zip(changed, weight.tolist(), moved, strict=True):
@@ -392,7 +358,7 @@ class Watch:
         limits = self._limits(points, self._warning, gates.warning)
         size = np.abs(points.shift)
         fresh = self.block - np.array([each.told for each in changed]) < self._quiet
-        worse = critical & ~np.array([each.critical for each in changed])
+        worse = critical & ~np.array([each.critical or each.muted for each in changed])
         more = ((size >= 2 * np.abs(effect)) | turned) & (size > limits)
         told = asked & (since > 0) & ~(turned & fresh) & (worse | more)
         found = []
@@ -400,10 +366,10 @@ class Watch:
             each = changed[place]
             if turned[place]:
                 each.block = int(means.number[at[place], place])
-                each.onset = int(self._starts[each.block % STARTS])
+                each.onset = self._last.start(each.block)
                 each.critical = False
                 each.anchor, each.weight, each.total = self._now, 0.0, 0.0
-            each.critical = each.critical or bool(critical[place])
+            each.critical = each.critical or (bool(critical[place]) and not each.muted)
             each.effect = float(points.shift[place])
             each.told = self.block
             found.append(self._finding(points, place, limits))
@@ -423,29 +389,19 @@ class Watch:
         del self._changed[signal]
         self._waiting.pop(signal, None)
         self.bank.restart(np.array([signal]), self.block)
-        self._away[:, signal] = np.nan
-        self._first[signal] = self.block + 1
-        self._sums.forget(signal)
-        self._sums.forget(signal + len(self._first))
+        self._last.forget(signal)
         if shift:
             self.expectation.move(signal, shift)
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain values."""
-        kept = min(self.block + 1, RING)
-        blocks = np.arange(self.block - kept + 1, self.block + 1) % RING
         return {
             "noise": self.noise.state(),
             "expectation": self.expectation.state(),
-            "by_records": pack(self._by_records),
             "hard": pack(self._hard),
             "bank": self.bank.state(),
-            "block": self.block,
             "quiet": self._quiet,
-            "away": pack(self._away[blocks]),
-            "records": pack(self._records[blocks]),
-            "starts": pack(self._starts[: min(self.block + 1, STARTS)]),
-            "first": pack(self._first),
+            "last": self._last.state(),
             "waiting": list(self._waiting.items()),
             "changed": list(self._changed.items()),
         }
@@ -461,17 +417,13 @@ class Watch:
         found = cls.__new__(cls)
         found.noise = Noise.restore(state["noise"])
         found.expectation = Expectation.restore(state["expectation"])
-        found._by_records, found._hard = unpack(state["by_records"]), unpack(state["hard"])
+        found._last = LastBlocks.restore(state["last"])
+        found._by_records, found._hard = found._last.by_records, unpack(state["hard"])
         found._now = 0
         found.bank = Bank.restore(state["bank"])
         found.retune(thresholds)
-        found.block, found._quiet = int(state["block"]), int(state["quiet"])
-        found._first = unpack(state["first"])
-        found._expected = np.zeros(len(found._first))
-        found._hold(unpack(state["away"]), unpack(state["records"]))
-        starts = unpack(state["starts"])
-        found._starts = np.zeros(STARTS, dtype=np.int64)
-        found._starts[: len(starts)] = starts
+        found._quiet = int(state["quiet"])
+        found._expected = np.zeros(len(found._hard))
         found._waiting = {
             int(signal): msgspec.convert(each, Waiting) for signal, each in state["waiting"]
         }
@@ -479,21 +431,6 @@ class Watch:
             int(signal): msgspec.convert(each, Changed) for signal, each in state["changed"]
         }
         return found
-
-    def _hold(self, away: FloatArray, records: FloatArray) -> None:
-        """Take in the last blocks again; their sums follow from them."""
-        signals = away.shape[1]
-        self._away = np.full((RING, signals), np.nan)
-        self._records = np.zeros(RING)
-        self._sums = WindowedSums(2 * signals + 1)
-        first = self.block - len(away) + 1
-        for number, (row, held) in enumerate(zip(away, records, strict=True), first):
-            self._away[number % RING], self._records[number % RING] = row, held
-            known = np.isfinite(row)
-            weight = np.where(self._by_records, held, 1.0) * known
-            self._sums.add(
-                np.concatenate([weight * np.where(known, row, 0.0), weight, [held]]), number
-            )
 
 
 def _columns(*rows: Sequence[float]) -> list[FloatArray]:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from .residuals import Points
 from .scales import LEVELS, WINDOWS
-from .table import FloatArray, IntArray
+from .state import pack, unpack
+from .table import BoolArray, FloatArray, IntArray
 
-_SHORTER: Final = WINDOWS[:-1]
-_PLACE: Final = _SHORTER - 1  # of the rows of each length
-HELD: Final = int(WINDOWS[-1]) - 1  # rows
+RING: Final = 128  # blocks whose residuals are kept
+STARTS: Final = 2048  # blocks whose start is remembered
+_SHORTER: Final = WINDOWS[:-1].tolist()
 
 
 class WindowedSums:
-    """A sum of 2w blocks is that of the last w and that of the w before them.
+    """Sums over the last 1, 2, 4, .. 128 blocks, of N columns.
 
-    So each length needs its own sums of w blocks ago, and nothing drifts: a sum is always made of
-    the same additions of the same blocks.
+    A sum of 2w blocks is that of the last w and that of the w before them. So each length needs its
+    own sums of w blocks ago, and nothing drifts: a sum is always made of the same additions.
 
     Args:
         columns: N.
     """
 
     def __init__(self, columns: int) -> None:
-        self._before = np.zeros((HELD, columns))
-        self._parts = np.zeros((LEVELS, columns))
+        self._before = np.zeros((RING - 1, columns))
         self._sums = np.zeros((LEVELS, columns))
 
     def add(self, row: FloatArray, block: int) -> FloatArray:
@@ -37,12 +37,13 @@ class WindowedSums:
         Returns:
             Its sums, shape (LEVELS, N), until the next call.
         """
-        rows = _PLACE + block % _SHORTER
-        self._parts[0] = row
-        np.take(self._before, rows, axis=0, out=self._parts[1:])
-        np.cumsum(self._parts, axis=0, out=self._sums)
-        self._before[rows] = self._sums[:-1]
-        return self._sums
+        before, sums = self._before, self._sums
+        sums[0] = row
+        for level, blocks in enumerate(_SHORTER):
+            held = before[blocks - 1 + block % blocks]
+            np.add(sums[level], held, out=sums[level + 1])
+            held[:] = sums[level]
+        return sums
 
     def forget(self, column: int) -> None:
         """As if a column had always been 0."""
@@ -85,4 +86,132 @@ class Means(NamedTuple):
         found: FloatArray = np.minimum(
             early * np.sign(whole.shift), late.shift * np.sign(whole.shift)
         )
+        return found
+
+
+class Dyadic(NamedTuple):
+    """Of the last 1, 2, 4, .. 128 blocks of all signals, shape (LEVELS, S).
+
+    Attributes:
+        mean: Deviation from what was expected.
+        sample: Records of the blocks that say something.
+    """
+
+    mean: FloatArray
+    sample: FloatArray
+
+
+class LastBlocks:
+    """The residuals of the last blocks of S signals.
+
+    Attributes:
+        by_records: Shape (S,): a block weighs by its records in a mean; else all blocks the same.
+        block: Number of the last one; -1: none yet.
+        first: Shape (S,), block from which on each signal is watched.
+    """
+
+    def __init__(self, by_records: BoolArray) -> None:
+        signals = len(by_records)
+        self.block = -1
+        self.first = np.zeros(signals, dtype=np.int64)
+        self.by_records = by_records
+        self._away = np.full((RING, signals), np.nan)
+        self._records = np.zeros(RING)
+        self._starts = np.zeros(STARTS, dtype=np.int64)
+        self._parts = 2 if by_records.all() else 3  # weight times deviation, weight, records
+        self._row = np.zeros(self._parts * signals)
+        self._sums = WindowedSums(self._parts * signals)
+
+    def add(self, away: FloatArray, known: BoolArray, records: float, start: int) -> Dyadic:
+        """A block.
+
+        Args:
+            away: Shape (S,), deviations, 0 where not known.
+            known: Shape (S,).
+            records: In it.
+            start: Its start, microseconds.
+        """
+        self._starts[(self.block + 1) % STARTS] = start
+        return self._add(away, known, records)
+
+    def _add(self, away: FloatArray, known: BoolArray, records: float) -> Dyadic:
+        self.block += 1
+        slot, signals = self.block % RING, len(away)
+        self._away[slot] = away
+        if not known.all():
+            self._away[slot, ~known] = np.nan
+        self._records[slot] = records
+        weighted, weight = self._row[:signals], self._row[signals : 2 * signals]
+        np.multiply(known, records, out=self._row[-signals:])
+        if self._parts == 3:
+            weight[:] = np.where(self.by_records, self._row[-signals:], known)
+        np.multiply(weight, away, out=weighted)
+        sums = self._sums.add(self._row, self.block)
+        mean = sums[:, :signals] / np.maximum(sums[:, signals : 2 * signals], 1e-300)
+        return Dyadic(mean, sums[:, -signals:])
+
+    def start(self, block: int) -> int:
+        """Start of a block not too long ago, microseconds."""
+        return int(self._starts[block % STARTS])
+
+    def starts(self, blocks: IntArray) -> IntArray:
+        """Starts of blocks."""
+        found: IntArray = self._starts[blocks % STARTS]
+        return found
+
+    def forget(self, signal: int) -> None:
+        """A signal begins anew with the next block."""
+        signals = len(self.first)
+        self._away[:, signal] = np.nan
+        self.first[signal] = self.block + 1
+        for column in range(signal, self._parts * signals, signals):
+            self._sums.forget(column)
+
+    def means(self, signals: Sequence[int]) -> Means:
+        """Mean deviations of the last 1, 2, .. blocks that say something."""
+        columns = np.array(signals)
+        number = np.arange(self.block, max(self.block - RING, -1), -1)[:, None]
+        slots = number % RING
+        away, records = self._away[slots, columns], self._records[slots]
+        known = np.isfinite(away) & (records > 0)
+        if not known.all():
+            if (known[1:] > known[:-1]).any():  # gaps, not only a beginning
+                order = np.argsort(~known, axis=0, kind="stable")
+                known = np.take_along_axis(known, order, axis=0)
+                away = np.take_along_axis(away, order, axis=0)
+                number, records = number[order, 0], records[order, 0]
+            away = np.where(known, away, 0.0)
+            number = np.where(known, number, -1)
+            records = np.where(known, records, 0.0)
+        weight = np.where(self.by_records[columns], records, 1.0)
+        shift = np.cumsum(weight * away, axis=0)
+        shift /= np.maximum(np.cumsum(weight, axis=0), 1e-300)
+        sample = np.broadcast_to(np.cumsum(records, axis=0), shift.shape)
+        return Means(columns, shift, sample, np.broadcast_to(number, shift.shape))
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as plain values; the sums follow from the rest."""
+        kept = min(self.block + 1, RING)
+        blocks = np.arange(self.block - kept + 1, self.block + 1) % RING
+        return {
+            "block": self.block,
+            "first": pack(self.first),
+            "by_records": pack(self.by_records),
+            "away": pack(self._away[blocks]),
+            "records": pack(self._records[blocks]),
+            "starts": pack(self._starts[: min(self.block + 1, STARTS)]),
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> LastBlocks:
+        """From ``state``."""
+        found = cls(unpack(state["by_records"]))
+        away, records = unpack(state["away"]), unpack(state["records"])
+        found.block = int(state["block"]) - len(away)
+        for row, held in zip(away, records.tolist(), strict=True):
+            known = np.isfinite(row)
+            found._add(np.where(known, row, 0.0), known, held)
+        found.first = unpack(state["first"])
+        starts = unpack(state["starts"])
+        found._starts[: len(starts)] = starts
         return found

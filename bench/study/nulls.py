@@ -94,6 +94,14 @@ def _wandering(phi: float, size: float = 0.3) -> Kind:
     return _level(move)
 
 
+def _bursts(random: np.random.Generator) -> Iterator[FloatArray]:
+    """Skew and correlated, like delays by weather: AR(1) 0.8 of exponential steps."""
+    level = np.zeros(SIGNALS)
+    while True:
+        level = 0.8 * level + 0.6 * (random.exponential(size=SIGNALS) - 1)
+        yield 0.3 * level
+
+
 def _season(random: np.random.Generator) -> Iterator[FloatArray]:
     """0.5 sd of a daily sinusoid, half a sd less at weekends, a size that varies by the day."""
     number, size = 0, np.ones(SIGNALS)
@@ -134,6 +142,7 @@ KINDS: dict[str, Kind] = {
     "AR(1) 0.3": _wandering(0.3),
     "AR(1) 0.8": _wandering(0.8),
     "AR(1) 0.98": _wandering(0.98, 0.1),
+    "bursts": _level(_bursts),
     "day and weekend": _level(_season),
     "Bernoulli 0.01": _share(0.01),
     "Bernoulli 0.0005": _share(0.0005),
