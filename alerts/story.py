@@ -21,7 +21,7 @@ from alerts.events import (
     Updated,
     event_type,
 )
-from alerts.read import Incident, state_of
+from alerts.read import Incident, is_open, is_silenced, state_of
 from alerts.texts import phrase, printable, short
 from alerts.units import between, moment, number
 from sketches.before_after import Comparison
@@ -66,7 +66,7 @@ def table(incidents: Iterable[Incident], width: int = 80) -> list[str]:
     for each, since in zip(rows, times, strict=True):
         event = each.event
         row = (
-            f"{each.id[:8]:8} {event.severity:8} {each.state:8} {_cause(event):12} "
+            f"{each.id[:8]:8} {event.severity:8} {_state(event):8} {_cause(event):12} "
             f"{since:{long}} {short(event.owner or '-')}"
         )
         told += [_cut(row, width), _cut(f"  {printable(event.summary)}", width)]
@@ -146,12 +146,13 @@ def replays(event: Event, app: str, learn_for: timedelta) -> list[str]:
 
 
 def _head(event: Event, width: int) -> list[str]:
-    state = state_of(event)
+    state = _state(event)
     facts = [f"#{event.incident}", event.severity, "" if state == "told" else state]
     facts.append(f"cause: {_cause(event)}" if _cause(event) != "-" else "")
     told = [_cut(", ".join(filter(None, facts)), width)]
     labels = " ".join(f"{short(name)}={short(value)}" for name, value in event.labels.items())
     for name, value in (
+        ("acked", _acked(event)),
         ("owner", event.owner),
         ("labels", labels),
         ("runbook", event.runbook),
@@ -160,6 +161,22 @@ def _head(event: Event, width: int) -> list[str]:
         if value:  # addresses are whole, to be opened
             told.append(f"{name:9} {printable(value)}")
     return told
+
+
+def _state(event: Event) -> str:
+    """Of an open incident also whether somebody looks after it, or nobody is to be called."""
+    if is_silenced(event):
+        return "silenced"
+    return "acked" if is_open(event) and _acked(event) else state_of(event)
+
+
+def _acked(event: Event) -> str:
+    if not isinstance(event, Opened | Updated | Resolved) or event.acknowledged is None:
+        return ""
+    said = event.acknowledged
+    return f"by {short(said.by)} at {moment(said.at)}" + (
+        f": {short(said.why)}" if said.why else ""
+    )
 
 
 def _time_line(history: Sequence[Event], width: int) -> list[str]:

@@ -69,6 +69,8 @@ def windows(
     when = span(event)
     # No profile is written before its window ends, by the broker's clock.
     start, stop = (admin.offsets({place: at})[place] for at in (when.since, "latest"))
+    if start >= stop:  # nothing since, or times that are not the broker's
+        start = admin.offsets({place: "earliest"})[place]
     deadline = time.monotonic() + PATIENCE
     late = False
     firsts: dict[str, int] = {}

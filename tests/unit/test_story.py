@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from alerts.bars import bars, heights
+from alerts.event_parts import Acknowledged
 from alerts.events import Event, Opened, Resolved, to_message
 from alerts.notices import limit_reached, no_data
-from alerts.read import Incident, read
+from alerts.read import Incident, as_it_stands, read
 from alerts.story import Seen, replays, story, table
 from consumer.incident_profiles import Span, Windows, compared, gathered, span, wanted
 from consumer.incidents import NoSuchIncidentError, named
@@ -90,6 +91,17 @@ def test_a_table_of_incidents_fits_a_terminal() -> None:
     )
     assert max(map(len, lines)) == 80
     assert table([]) == ["no incidents"]
+
+
+def test_who_looks_after_it_and_that_nobody_is_to_be_called() -> None:
+    opened = history()[0]
+    assert isinstance(opened, Opened)
+    said = Acknowledged(by="ana", why="looking", at="2026-11-24T03:20:00.000Z")
+    acked = msgspec.structs.replace(opened, acknowledged=said)
+    silenced = msgspec.structs.replace(acked, silenced="0" * 20)
+    rows = [table([as_it_stands(event)])[1].split()[2] for event in (opened, acked, silenced)]
+    assert rows == ["open", "acked", "silenced"]
+    assert "acked     by ana at 2026-11-24T03:20Z: looking" in story([acked], [], Seen({}), [])
 
 
 def test_the_story_of_one() -> None:
