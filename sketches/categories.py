@@ -91,13 +91,20 @@ def merge(parts: Sequence[Categories]) -> Categories:
 
 def _named(counts: Mapping[str, int]) -> dict[str, int]:
     """Counts under names that are short and can be written in UTF-8."""
-    joined = "".join(counts)
-    if joined.isascii() and (len(joined) <= LONGEST or max(map(len, counts)) <= LONGEST):
+    if max(map(len, counts), default=0) <= LONGEST and _writable("".join(counts)):
         return dict(counts)
     named: Counter[str] = Counter()
     for value, n in counts.items():
         named[_name(value)] += n
     return dict(named)
+
+
+def _writable(text: str) -> bool:
+    """Whether it can be written in UTF-8: there is no half of a surrogate pair in it."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _name(value: str) -> str:
