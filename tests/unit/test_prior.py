@@ -20,7 +20,7 @@ LEARNED = 144  # windows of a day
 
 
 def training(names: Sequence[str] = ("x",), version: str = "", seed: int = 5) -> GivenBaseline:
-    found = windows(dict.fromkeys(names, normal), 40, seed=seed)
+    found = windows(dict.fromkeys(names, normal), 40, texts=0, seed=seed)
     return GivenBaseline("model", version, "", ("t.csv",), profile.merge([one for _, one in found]))
 
 
@@ -33,7 +33,7 @@ def shifted(by: float) -> object:
 
 def stream(count: int, by: float = 0.0, **named: object) -> list[tuple[int, Profile]]:
     names = {"x": normal, "y": normal}
-    return list(windows(names, count, alter=shifted(by), **named))  # type: ignore[arg-type]
+    return list(windows(names, count, texts=0, alter=shifted(by), **named))  # type: ignore[arg-type]
 
 
 def fold(
@@ -79,7 +79,7 @@ def test_until_its_noise_is_known_what_was_learned_is_watched_and_what_it_lacks_
     reports = fold(monitor, more[2 * LEARNED + 20 : 3 * LEARNED + 20])
     (first,) = [each for each in changes(reports) if each.signal == "location"]
     assert (first.feature, first.baseline) == ("x", given.id)
-    both = list(windows({"x": normal, "y": normal}, 4 * LEARNED, seed=2, alter=_both))
+    both = list(windows({"x": normal, "y": normal}, 4 * LEARNED, texts=0, seed=2, alter=_both))
     reports = fold(monitor, both[3 * LEARNED + 20 :])
     assert {e.baseline for e in changes(reports) if e.feature == "y"} == {learned}
 
@@ -95,7 +95,7 @@ def test_a_training_set_that_has_the_new_level_ends_what_was_changed() -> None:
     more = stream(5 * LEARNED, by=1.0)
     reports = fold(monitor, more[2 * LEARNED : 2 * LEARNED + 30])
     assert ("1", "", "x", "location") in reports[-1].active
-    parts = windows({"x": normal}, 40, seed=9, alter=shifted(1.0))  # type: ignore[arg-type]
+    parts = windows({"x": normal}, 40, texts=0, seed=9, alter=shifted(1.0))  # type: ignore[arg-type]
     monitor.give(GivenBaseline("model", "1", "", (), profile.merge([one for _, one in parts])))
     reports = fold(monitor, more[2 * LEARNED + 30 :])
     assert ("1", "", "x", "location") not in reports[-1].active
@@ -118,7 +118,7 @@ def test_a_monitor_restored_while_it_learns_the_noise_goes_on_exactly() -> None:
 
 def timed(count: int, window: int = WINDOW) -> GivenBaseline:
     """A training set with times, in blocks of one window."""
-    found = [one for _, one in windows({"x": normal}, count, seed=5)]
+    found = [one for _, one in windows({"x": normal}, count, texts=0, seed=5)]
     blocks = tuple(
         TimedProfile(at * window, (at + 1) * window, one) for at, one in enumerate(found)
     )

@@ -24,7 +24,7 @@ SWITCH = 440  # window at which the version changes: after the cold start, at 43
 
 
 def stream(count: int, alter: Alter | None = None) -> list[tuple[int, Profile]]:
-    return list(windows({"x": normal, "@score": normal}, count, alter=alter))
+    return list(windows({"x": normal, "@score": normal}, count, texts=0, alter=alter))
 
 
 def fold(
@@ -111,7 +111,7 @@ def test_a_feature_that_the_parent_lacks_is_learned_by_the_version_itself() -> N
     monitor = ModelMonitor(SETTINGS, "topic", "model")
     fold(monitor, stream(SWITCH), "1")
     names = {"x": normal, "@score": normal, "new": normal}
-    later = list(windows(names, SWITCH + 2 * LEARNED, alter=_new_one_moves))
+    later = list(windows(names, SWITCH + 2 * LEARNED, texts=0, alter=_new_one_moves))
     told = changes(fold(monitor, later[SWITCH:], "2"))
     assert {each.feature for each in told} == {"new"}
     assert {each.baseline_version for each in told} == {None}
@@ -124,7 +124,7 @@ def _new_one_moves(number: int, held: Records, random: np.random.Generator) -> N
 
 def test_under_a_given_baseline_the_noise_goes_on_from_version_to_version() -> None:
     monitor = ModelMonitor(SETTINGS, "topic", "model")
-    parts = [one for _, one in windows({"x": normal}, 40, seed=5)]
+    parts = [one for _, one in windows({"x": normal}, 40, texts=0, seed=5)]
     given = GivenBaseline("model", "", "", (), profile.merge(parts))
     monitor.give(given)
     found = stream(SWITCH + 60, from_window(SWITCH + 20, x=2.0))
