@@ -322,8 +322,33 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     dashboard: _Dashboard = None
 
 
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="heartbeat"):
+    """The models of a topic have been judged up to here: nothing else is news, nobody is dead.
+
+    One series for each partition of the profiles log that holds models of the topic.
+    """
+
+    v: _Version
+    id: _Id
+    incident: Annotated[str, says("Of the series; also the key.", **HASH)]
+    revision: Annotated[int, says("Grows with time; not every number comes.", minimum=1)]
+    time: _Time
+    severity: SeverityField
+    topic: _Topic
+    model: _Model
+    every: Annotated[int, says("Seconds of event time from one to the next.", minimum=1)]
+    models: Annotated[int, says("Models judged.", **COUNT)]
+    open: Annotated[int, says("Incidents that are open.", **COUNT)]
+    summary: _Summary
+    text: _Text
+    labels: _Labels = {}
+    owner: _Owner = None
+    runbook: _Runbook = None
+    dashboard: _Dashboard = None
+
+
 IncidentEvent = Opened | Updated | Resolved
-Event = Opened | Updated | Resolved | NoData | DataLoss | LimitReached | Operator
+Event = Opened | Updated | Resolved | NoData | DataLoss | LimitReached | Operator | Heartbeat
 EVENT_TYPES: tuple[type[Event], ...] = (
     Opened,
     Updated,
@@ -332,6 +357,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     DataLoss,
     LimitReached,
     Operator,
+    Heartbeat,
 )
 
 CE_TYPES = {
@@ -342,6 +368,7 @@ CE_TYPES = {
     "data_loss": "io.streamgauge.data_loss",
     "limit_reached": "io.streamgauge.limit_reached",
     "operator": "io.streamgauge.operator",
+    "heartbeat": "io.streamgauge.heartbeat",
 }
 
 

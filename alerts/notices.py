@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from alerts.event_parts import Evidence
-from alerts.events import DataLoss, LimitReached, NoData, Resolved, hash_id
+from alerts.events import DataLoss, Heartbeat, LimitReached, NoData, Resolved, hash_id
 from alerts.listing import event_id
 from alerts.texts import short, subject
 from alerts.units import duration, moment, rfc3339
@@ -276,6 +276,40 @@ _LIMITS: Final = {
         "See whether fields.event_time and fields.event_time_unit of the input fit its records.",
     ),
 }
+
+
+def heartbeat(
+    app: str, topic: str, partition: int, at: int, every: int, models: int, open: int
+) -> Heartbeat:
+    """Judged up to here.
+
+    Args:
+        app: Name of the application.
+        topic: Input topic.
+        partition: Of the profiles log; it holds some of the models of the topic.
+        at: A multiple of ``every``, microseconds.
+        every: From one to the next.
+        models: Models judged.
+        open: Incidents that are open.
+    """
+    series = hash_id(app, topic, "heartbeat", partition)
+    count = f"{models:,} model{'s' * (models != 1)}"
+    said = f"{count} of {short(topic)} judged up to {moment(rfc3339(at))}, {open:,} open"
+    return Heartbeat(
+        v=1,
+        id=event_id(series, "heartbeat", at, 1),
+        incident=series,
+        revision=at // every,
+        time=rfc3339(at),
+        severity="warning",
+        topic=topic,
+        model="",
+        every=every // 1_000_000,
+        models=models,
+        open=open,
+        summary=said,
+        text=f"{said}. The next word of this kind is due {duration(every)} later, in event time.",
+    )
 
 
 def _silence(app: str, topic: str, model: str, since: int) -> str:

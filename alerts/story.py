@@ -12,6 +12,7 @@ from alerts.event_parts import ChangedFeature
 from alerts.events import (
     DataLoss,
     Event,
+    Heartbeat,
     IncidentEvent,
     LimitReached,
     NoData,
@@ -215,7 +216,7 @@ def _news(event: Event) -> str:
         return f"{short(event.reason)}, {lasted} after its onset"
     if isinstance(event, DataLoss):
         return short(event.reason)
-    if isinstance(event, Operator):
+    if isinstance(event, Operator | Heartbeat):
         return event.summary
     return short(event.limit) if isinstance(event, LimitReached) else event.severity
 
@@ -291,7 +292,7 @@ def _changes(event: Event) -> tuple[ChangedFeature, ...]:
 
 
 def _cause(event: Event) -> str:
-    return "-" if isinstance(event, DataLoss | LimitReached | Operator) else event.cause
+    return "-" if isinstance(event, DataLoss | LimitReached | Operator | Heartbeat) else event.cause
 
 
 def _moment(time: str | None) -> str:

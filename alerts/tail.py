@@ -8,6 +8,7 @@ from typing import Final
 from alerts.events import (
     Event,
     EventFormatError,
+    Heartbeat,
     Operator,
     Resolved,
 )
@@ -21,6 +22,7 @@ _COLOURS: Final = {
     "RESOLVED": "32",
     "SILENCED": "2",
     "OPERATOR": "36",
+    "ALIVE": "2",
 }
 
 
@@ -50,6 +52,8 @@ def _word(event: Event) -> str:
         return "RESOLVED"
     if isinstance(event, Operator):
         return "OPERATOR"
+    if isinstance(event, Heartbeat):
+        return "ALIVE"
     return "SILENCED" if is_silenced(event) else event.severity.upper()
 
 

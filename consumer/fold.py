@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from alerts.commands import Command, event_of
 from alerts.events import Event, owned
+from alerts.notices import heartbeat
 from consumer import snapshots
 from consumer.completeness import Completeness, Held
 from consumer.evidence import Evidence
@@ -91,7 +92,7 @@ class _Model:
 
 
 class _Topic:
-    __slots__ = ("alarm", "judge", "limited", "models", "windows")
+    __slots__ = ("alarm", "beat", "judge", "limited", "models", "windows")
 
     def __init__(self, judge: TopicJudge, windows: Completeness) -> None:
         self.judge = judge
@@ -99,6 +100,7 @@ class _Topic:
         self.models: dict[str, _Model] = {}
         self.limited: set[str] = set()
         self.alarm: int | None = None  # no model is silent for too long before it
+        self.beat: int | None = None  # event time of the last heartbeat, told or due
 
 
 class Fold:
@@ -279,7 +281,7 @@ class Fold:
     def _restored(self, name: str, part: TopicPart) -> _Topic:
         topic = _Topic(self._judges.restored_topic(name, part.judge), Completeness(part.windows))
         topic.limited = set(part.limited)
-        topic.alarm = part.alarm
+        topic.alarm, topic.beat = part.alarm, part.beat
         for model, each in part.models.items():
             judge = self._judges.restored_model(name, model, self.settings, each.judge)
             topic.models[model] = _Model(judge, each.silence, each.evidence)
@@ -380,12 +382,16 @@ class Fold:
             now = topic.windows.state.folded
         if now is not None:
             events += self._silent(topic, now)
+            events += self._beats(name, topic, now)
         return events
 
     def _window(self, name: str, topic: _Topic, end: int, held: list[Held]) -> list[Event]:
         """Judge one complete window; ``held`` is sorted by model, then input partition."""
         window = max(each.window for each in held)
         events = self._silent(topic, end - window)
+        if topic.beat is None:
+            topic.beat = end - window
+        events += self._beats(name, topic, end - window)
         models = [list(mine) for _, mine in groupby(held, key=attrgetter("model"))]
         for mine, read in zip(models, self._judges.read_all(models), strict=True):
             model = self._model(name, topic, mine[0].model)
@@ -404,6 +410,22 @@ class Fold:
             )
             events += model.judge.fold(end, window, read, model.evidence.ranges)
         return events
+
+    def _beats(self, name: str, topic: _Topic, now: int) -> list[Event]:
+        """A heartbeat for each multiple of its period that ``now`` has passed.
+
+        Every one of them, whatever ``now`` skipped: which borders come depends on how closings were
+        joined, which multiples lie below them does not.
+        """
+        every, events = self.settings.heartbeat_every, []
+        if every is None or topic.beat is None or not topic.models:
+            return []
+        for at in range((topic.beat // every + 1) * every, now + 1, every):
+            topic.beat = at
+            count = sum(model.judge.standing().open for model in topic.models.values())
+            models = len(topic.models)
+            events.append(heartbeat(self.app, name, self.partition, at, every, models, count))
+        return list(events)
 
     def _silent(self, topic: _Topic, now: int) -> list[Event]:
         """Tell of the models that have been silent for too long at ``now``, by when they were."""
@@ -442,6 +464,7 @@ def _topic_part(topic: _Topic) -> TopicPart:
         judge=topic.judge.state(),
         limited=sorted(topic.limited),
         alarm=topic.alarm,
+        beat=topic.beat,
         models={
             name: ModelPart(model.judge.state(), model.silence, model.evidence)
             for name, model in topic.models.items()

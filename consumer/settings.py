@@ -39,6 +39,7 @@ from consumer.settings_values import (
     AppName,
     Count,
     DottedPath,
+    HeartbeatEvery,
     InputTables,
     Labels,
     Lateness,
@@ -222,6 +223,7 @@ class Settings(BaseSettings):
         inputs: What is read.
         models: Model name or ``*`` -> how its features are profiled and judged.
         remind_every: An open incident that nobody acknowledged is told again after it; None: never.
+        heartbeat_every: An event says so often that models are judged; None: never.
         min_records: Windows are added together until a sample has so many records.
         min_records_shown: Profiles of fewer records withhold everything but counts.
         rejects_include_bytes: Copy unreadable records into the rejects topic.
@@ -254,6 +256,7 @@ class Settings(BaseSettings):
     learn_for: LearnFor = DAY
     learn_records: Count = 10_000
     remind_every: RemindEvery = None
+    heartbeat_every: HeartbeatEvery = None
     min_records: Annotated[int, Field(ge=1, le=100_000)] = 100
     min_records_shown: Annotated[int, Field(ge=0)] = 0
     budget: Budget = Budget()
@@ -338,6 +341,7 @@ class Settings(BaseSettings):
             learn_records=self.learn_records,
             learn_until=learn_until,
             remind_every=self.remind_every,
+            heartbeat_every=self.heartbeat_every,
             min_records=self.min_records,
             critical_per_model_week=self.budget.critical_per_model_week,
             warning_per_model_week=self.budget.warning_per_model_week,

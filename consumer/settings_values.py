@@ -163,6 +163,7 @@ Window = Annotated[int, BeforeValidator(_duration), _between(1_000, DAY)]
 Lateness = Annotated[int, BeforeValidator(_duration), _between(0, DAY)]
 Patience = Annotated[int, BeforeValidator(_duration), _between(1_000, 31 * DAY)]
 AnswerWithin = Annotated[int, BeforeValidator(_duration), _between(100_000, 30_000_000)]
+HeartbeatEvery = Annotated[int, BeforeValidator(_duration), _between(600_000_000, DAY)] | None
 RemindEvery = Annotated[int, BeforeValidator(_duration), _between(60_000_000, 366 * DAY)] | None
 LearnFor = Annotated[int, BeforeValidator(_duration), _between(0, 3_660 * DAY)]
 DottedPath = Annotated[str | None, AfterValidator(_path)]

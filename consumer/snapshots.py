@@ -64,6 +64,7 @@ class TopicPart(msgspec.Struct, frozen=True):
     limited: list[str]
     alarm: int | None
     models: dict[str, ModelPart]
+    beat: int | None = None
 
 
 class FoldState(msgspec.Struct, frozen=True):

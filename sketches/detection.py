@@ -57,6 +57,7 @@ class DetectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
         warning_per_model_week: The same for warnings.
         remind_every: Microseconds after which an open incident that nobody acknowledged is told
             again; None: never.
+        heartbeat_every: Microseconds of event time between heartbeats; None: there are none.
         features: Model name or ``*`` -> feature name or shell pattern -> rule; the first match of
             the model's own table wins, then the first of ``*``.
         owners: Model name or ``*`` -> whom its events concern.
@@ -70,6 +71,7 @@ class DetectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     warning_per_model_week: float = 5.0
     features: dict[str, dict[str, FeatureDetection]] = {}
     remind_every: int | None = None
+    heartbeat_every: int | None = None
     owners: dict[str, Ownership] = {}
 
     def ownership(self, model: str) -> Ownership:

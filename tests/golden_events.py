@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from alerts.commands import Command, event_of
 from alerts.events import Event, encode
-from alerts.notices import data_back, data_loss, limit_reached, no_data
+from alerts.notices import data_back, data_loss, heartbeat, limit_reached, no_data
 from tests.alert_reports import HOUR, MINUTE, T0, Told, change, missing
 
 DATA = Path(__file__).parent / "data"
@@ -43,6 +43,7 @@ def every_type() -> list[Event]:
         data_loss("app", loss),
         limit_reached("app", "predictions", "versions", None),
         event_of("app", Command("0" * 20, "silence", T0, "ann", "a migration", until=T0 + HOUR)),
+        heartbeat("app", "predictions", 0, T0, HOUR, 3, 1),
     ]
 
 

@@ -7,10 +7,12 @@ from unittest.mock import patch
 
 import msgspec
 
+from alerts.commands import Command
+from alerts.events import Heartbeat, Operator
 from consumer import evidence
 from consumer.evidence import LEVELS, SPANS, Evidence, OffsetRange
 from consumer.fold import Fold
-from consumer.log import Lost, SettingsRecord, log_partition, settings_digest
+from consumer.log import CommandRecord, Lost, SettingsRecord, log_partition, settings_digest
 from consumer.silence import LEAST, Silence
 from sketches.detection import DetectionSettings
 from tests.fold_logs import REJECTS, SECOND, Closing, FakeJudges, Told, W, closing, profile, publish
@@ -195,3 +197,82 @@ def test_evidence_holds_all_offsets_of_a_stretch_and_few_before() -> None:
     assert held.ranges(windows - 3, windows - 2) == (
         OffsetRange(0, 10 * (windows - 3), 10 * (windows - 2)),
     )
+
+
+HOUR = 3_600 * SECOND
+
+
+def _beating(**named: int) -> Fold:
+    settings = DetectionSettings(learn_for=0, heartbeat_every=HOUR)
+    return Fold("app", settings, judges=FakeJudges(), **named)
+
+
+def _beats(told: list[Told]) -> list[tuple[str | None, int]]:
+    return [(event.time, event.models) for event in told if isinstance(event, Heartbeat)]
+
+
+def test_heartbeats_come_at_whole_hours_however_closings_were_joined() -> None:
+    end = 3 * HOUR + W
+    apart = [
+        closing(None, HOUR - W, 10, profile(HOUR - W, "a")),
+        closing(HOUR - W, HOUR + W, 20, profile(HOUR + W, "b")),
+        closing(HOUR + W, end, 30, profile(end, "a")),
+    ]
+    joined = [
+        apart[0],
+        closing(HOUR - W, end, 30, profile(HOUR + W, "b"), profile(end, "a")),
+    ]
+    told = _beats(_say(_beating(), *apart))
+    assert told == _beats(_say(_beating(), *joined))
+    assert told == [
+        ("1970-01-01T01:00:00.000Z", 1),
+        ("1970-01-01T02:00:00.000Z", 2),
+        ("1970-01-01T03:00:00.000Z", 2),
+    ]
+    assert _beats(_say(_fold(), *apart)) == []
+
+
+def test_a_restored_fold_goes_on_with_its_heartbeats() -> None:
+    first = closing(None, HOUR + W, 10, profile(HOUR + W))
+    second = closing(HOUR + W, 2 * HOUR + W, 20, profile(2 * HOUR + W))
+    fold = _beating()
+    _say(fold, first)
+    kept = dict(fold.snapshot(fold.next_offset))
+    other, _ = Fold.restore("app", kept, judges=FakeJudges())
+    assert _say(other, second)[0] == _say(fold, second)[0]
+    assert len(_beats(_say(_beating(), first, second))) == 2
+
+
+def _command(kind: str, id: str = "0" * 20, **named: object) -> CommandRecord:
+    facts = {"id": id, "kind": kind, "at": 0, "by": "ann", "why": "", **named}
+    return CommandRecord(1, msgspec.convert(facts, Command))
+
+
+def test_every_partition_acts_on_a_command_one_tells_of_it_and_a_repetition_does_nothing() -> None:
+    folds = [_fold(partition=number, partitions=3) for number in range(3)]
+    told = []
+    for fold in folds:
+        _say(fold, closing(None, W, 10, profile(W, "a")))
+        told.append(fold.apply(fold.next_offset, _command("silence")))
+        assert fold.apply(fold.next_offset, _command("silence")) == []
+    operators = [event for events in told for event in events if isinstance(event, Operator)]
+    assert [event.command for event in operators] == ["silence"]
+    acted = [event for events in told for event in events if isinstance(event, Told)]
+    assert [event.kind for event in acted] == ["command"] * 3
+
+
+def test_a_silence_holds_for_a_model_that_comes_later_until_it_is_ended() -> None:
+    fold = _fold()
+    fold.apply(fold.next_offset, _command("silence", match={"model": "late*"}))
+    kept = dict(fold.snapshot(fold.next_offset))
+    other, _ = Fold.restore("app", kept, judges=FakeJudges())
+    chains = []
+    for each in (fold, other, _fold()):
+        (told,) = _say(each, closing(None, W, 10, profile(W, "later")))
+        chains.append(told.chain)
+    assert chains[0] == chains[1] != chains[2]
+    ended = _fold()
+    ended.apply(ended.next_offset, _command("silence", match={"model": "late*"}))
+    ended.apply(ended.next_offset, _command("end", "1" * 20, ends="0" * 20))
+    (told,) = _say(ended, closing(None, W, 10, profile(W, "later")))
+    assert told.chain == chains[2]
