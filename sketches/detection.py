@@ -93,9 +93,11 @@ class Change(msgspec.Struct, frozen=True):
         version: Version of the model whose records changed; empty if the log names none.
         segment: Segment, likewise.
         feature: Feature name, ``@prediction`` and so on, or empty for a signal of the whole model.
-        signal: ``location``, ``spread``, ``missing``, ``distance``, ``unseen``, ``volume``,
-            ``late``, ``rejects``.
-        detector: ``ADWIN``, ``PageHinkley``, ...
+        signal: ``location``, ``spread``, ``shape``, ``zeros``, ``outside``, ``stuck``,
+            ``magnitude``, ``missing``, ``kind``, ``non_finite``, ``unseen``, ``vanished``,
+            ``distance``; of the whole model ``volume``, ``late``, ``rejects``, ``errors``; see
+            ``sketches.signals``.
+        detector: ``ADWIN``, ``PageHinkley``, ``FirstLook`` (while learning), ...
         direction: Which way the signal went.
         severity: ``critical``: wake someone; ``warning``: look tomorrow.
         before: The signal's expected value in its own unit.
@@ -110,7 +112,7 @@ class Change(msgspec.Struct, frozen=True):
         baseline_sample: Records in the baseline.
         onset: Start of the window from which on the change is seen (estimate), microseconds.
         detected: End of the window in which the detector fired, microseconds.
-        baseline: Id of the baseline.
+        baseline: Id of the baseline; empty while it is learned: ``before`` is what came before.
         top: Categories or value ranges that moved most: (name, share before, share after).
         baseline_version: Version that the baseline was inherited from; None: it is its own.
     """

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from .numbers import Numbers
-from .reading import QUANTILES, most_frequent, share_below, typical_sizes
+from .reading import QUANTILES, most_frequent, typical_sizes
 from .reference import TOP, Reference
 from .table import BoolArray, FloatArray, IntArray
 
@@ -30,6 +30,7 @@ _LEAST: Final = 10  # values that it takes to speak of a stuck or a typical one
 _STRAYS: Final = 2
 _NO_JUMP: Final = math.log(2.0)
 _ALIKE: Final = math.log(2.5)
+_PART: Final = 0.4  # of a jump, by which quantiles of few values may differ
 _FARTHEST: Final = 300.0  # logarithm of a ratio; beyond it a size is only "far"
 _NARROW: Final = 0.05  # standard deviations; a wider bin is no single value
 _FREQUENT: Final = 0.05  # share of a category that is missed when it is gone
@@ -73,11 +74,15 @@ def number_faults(
 
 
 def _outside(reference: Reference, held: Numbers, at: IntArray, row: IntArray) -> FloatArray:
-    found = held.select([held.names[place] for place in at.tolist()])
-    edges = np.stack([reference.least[row], reference.most[row]], axis=1)
-    below = share_below(found, edges)
-    beyond = np.round((below[:, 0] + 1 - below[:, 1]) * found.count)
-    shares: FloatArray = np.where(beyond > _STRAYS, beyond / found.count, 0.0)
+    bins = held.histogram.select(at)
+    owner, scale = bins.owner(), bins.scale.astype(np.int64)
+    with np.errstate(over="ignore"):
+        low = np.ldexp(bins.index.astype(np.float64), scale)
+        high = np.ldexp(bins.index + 1.0, scale)
+    # Only a bin that is wholly beyond is: one that reaches across may hold the usual value alone.
+    beyond = (low > reference.most[row][owner]) | (high <= reference.least[row][owner])
+    count = np.bincount(owner, bins.count * beyond, len(at))
+    shares: FloatArray = np.where(count > _STRAYS, count / held.count[at], 0.0)
     return shares
 
 
@@ -93,7 +98,7 @@ def _jump(reference: Reference, held: Numbers, at: IntArray, row: IntArray) -> F
         apart = np.abs(np.log(width) - np.log(before) - jump)
     # Another unit moves all quantiles alike, and stretches what lies between the values too.
     same = np.where(before > 1e-9 * usual[:, 0], apart < _ALIKE, True)
-    same &= np.ptp(steps, axis=1) < _ALIKE
+    same &= np.ptp(steps, axis=1) < np.maximum(_ALIKE, _PART * np.abs(jump))
     ratio = np.zeros(len(at))
     ratio[known] = np.where(same & (np.abs(jump) >= _NO_JUMP), jump, 0.0)
     return np.clip(ratio, -_FARTHEST, _FARTHEST)

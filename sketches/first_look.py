@@ -39,6 +39,7 @@ _ALWAYS: Final = 0.99  # share of the records in which what is always there was
 _VARIED: Final = 0.7  # largest share of one value before that is no constant
 _LOW: Final = 0.6  # of the usual records per second
 _ALIKE: Final = math.log(2.5)
+_OF_JUMP: Final = 0.4  # by which quantiles of few values may differ
 _NO_WIDTH: Final = -1000.0
 _WEIGHT: Final = 0.25  # of a new block in the usual sizes
 
@@ -124,7 +125,8 @@ class FirstLook:
         known: BoolArray = np.asarray(np.isfinite(ratio).all(axis=1))
         ratio = np.where(known[:, None], ratio, 0.0)
         middle = ratio[:, len(QUANTILES) // 2]
-        jump = known & (np.abs(middle) > JUMP) & (np.ptp(ratio, axis=1) < _ALIKE)
+        alike = np.ptp(ratio, axis=1) < np.maximum(_ALIKE, _OF_JUMP * np.abs(middle))
+        jump = known & (np.abs(middle) > JUMP) & alike
         # A mean that moves does not stretch what lies between the values.
         width = _width(self.sizes)
         jump &= (np.abs(_width(sizes) - width - middle) < _ALIKE) | (width == _NO_WIDTH)
