@@ -104,15 +104,20 @@ def false_alarms(threshold: float, blocks: int) -> float:
     """False alarms per block of a mean over the last ``blocks`` of them, two-sided.
 
     For independent N(0, 1) blocks, a run of alarms counted once: 2 z phi(z) / w for a continuous
-    moving mean, times nu(z sqrt(2 / w)), about exp(-0.583 z sqrt(2 / w)), for its steps.
+    moving mean, times nu(z sqrt(2 / w)) for its steps; never more than the tail.
 
-    Source: Siegmund, Sequential Analysis (1985), chapter X, and his approximation of nu.
+    Source: Siegmund, Sequential Analysis (1985), chapter X; nu as approximated by Siegmund and
+    Yakir, The Statistics of Gene Mapping (2007), chapter 5.
     """
-    z = threshold
-    density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-    moving = 2 * z * density / blocks * math.exp(-0.583 * z * math.sqrt(2 / blocks))
-    tail = math.erfc(z / math.sqrt(2))
-    return tail if blocks == 1 else min(moving, tail)
+    z, half = threshold, threshold / math.sqrt(2 * blocks)
+    above = math.erfc(-half / math.sqrt(2)) / 2
+    steps = (above - 0.5) / half / (half * above + _density(half))
+    moving = 2 * z * _density(z) / blocks * steps
+    return min(moving, math.erfc(z / math.sqrt(2)))
+
+
+def _density(z: float) -> float:
+    return math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
 
 @lru_cache(1024)
