@@ -25,7 +25,7 @@ from .state import pack, unpack
 from .table import BoolArray, FloatArray, IntArray
 from .windowed import RING, Dyadic, LastBlocks, Means
 
-_PATIENCE: Final = 8  # blocks that a proposal without effect waits
+_PATIENCE: Final = 8  # blocks that a proposal waits to be confirmed
 QUIET: Final = 1_800_000_000  # microseconds near what is expected after which a change is over
 SETTLED: Final = 604_800_000_000  # at a new, stable level for so long: it is the new normal
 _SURER: Final = 0.5  # standard deviations that a critical change is surer by
@@ -228,7 +228,7 @@ class Watch:
             del self._waiting[signal]
             since = self._changed[signal].onset
             self.expectation.leave_out(np.array([signal]), since)
-        self._give_up(means, held, gates)
+        self._give_up()
         return [self._finding(best, at, limits) for at in range(len(limits))]
 
     def _scores(self, means: Means, held: IntArray, gates: Gates) -> FloatArray:
@@ -256,18 +256,10 @@ class Watch:
         found[near] = np.where(sure, size / self.noise.strays(points), -1.0)
         return found
 
-    def _give_up(self, means: Means, held: IntArray, gates: Gates) -> None:
-        """Forget proposals too old, or without anything to see in the blocks since."""
-        column, last = np.arange(len(held)), np.maximum(held - 1, 0)
-        recent = np.minimum(last, _PATIENCE - 1)
-        size = np.maximum(np.abs(means.shift[last, column]), np.abs(means.shift[recent, column]))
-        nothing = (size < gates.least[means.signals] / 2).tolist()
-        for at, signal in enumerate(means.signals.tolist()):
-            waiting = self._waiting.get(signal)
-            if waiting is None or not held[at]:
-                continue
-            age = self.block - waiting.proposed + 1
-            if age > RING or (age >= _PATIENCE and nothing[at]):
+    def _give_up(self) -> None:
+        """Forget old proposals: what is there is seen by the windowed means, as it was before."""
+        for signal in [*self._waiting]:
+            if self.block - self._waiting[signal].proposed >= _PATIENCE:
                 del self._waiting[signal]
 
     def _finding(self, means: Points, at: int, limits: FloatArray) -> Finding:

@@ -36,7 +36,7 @@ def means(values: FloatArray, records: FloatArray, blocks: int) -> tuple[FloatAr
 
 def blocks_with_gaps(count: int) -> tuple[FloatArray, FloatArray]:
     random = np.random.default_rng(3)
-    values = np.arange(4) + np.clip(random.normal(size=(count, 4)), -2, 2)  # none of them wild
+    values = np.arange(4.0) + np.clip(random.normal(size=(count, 4)), -2, 2)  # none of them wild
     values[random.random((count, 4)) < 0.1] = np.nan
     return values, random.integers(1, 200, count).astype(np.float64)
 
