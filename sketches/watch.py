@@ -137,7 +137,7 @@ class Watch:
         self._propose("PageHinkley", page_hinkley)
         again, recovered, settled = self._follow(away, known, records, end, gates)
         self._look(last, gates)
-        found = self._confirm(end, gates)
+        found = self._confirm(last, end, gates)
         return Step(sorted(found + again), recovered, settled)
 
     def _look(self, last: Dyadic, gates: Gates) -> None:
@@ -198,10 +198,17 @@ class Watch:
         began = self._last.starts(means.number[rows, columns])
         return found & (rows > 0) & (self._now - began >= LASTING)
 
-    def _confirm(self, end: int, gates: Gates) -> list[Finding]:
-        if not self._waiting:
-            return []
-        signals = sorted(self._waiting)
+    def _confirm(self, last: Dyadic, end: int, gates: Gates) -> list[Finding]:
+        self._give_up()
+        # Where no mean passes what is worth telling, there is nothing to confirm.
+        far = [
+            signal
+            for signal in sorted(self._waiting)
+            if np.abs(last.mean[1:, signal]).max() > gates.least[signal]
+        ]
+        return self._confirmed(far, end, gates) if far else []
+
+    def _confirmed(self, signals: list[int], end: int, gates: Gates) -> list[Finding]:
         waiting = [self._waiting[signal] for signal in signals]
         means = self._last.means(signals)
         held = means.since([each.block for each in waiting])
@@ -228,7 +235,6 @@ class Watch:
             del self._waiting[signal]
             since = self._changed[signal].onset
             self.expectation.leave_out(np.array([signal]), since)
-        self._give_up()
         return [self._finding(best, at, limits) for at in range(len(limits))]
 
     def _scores(self, means: Means, held: IntArray, gates: Gates) -> FloatArray:
