@@ -6,12 +6,12 @@ import sys
 import orjson
 
 BLOCK = """\
-import time
+import threading
 from consumer import logs
 from consumer.last_resort import ends_process
 logs.start()
 with ends_process("commit", {within}):
-    time.sleep({takes})
+    threading.Event().wait({takes})
 """
 
 
