@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 N ?= 20
+ROWS ?=
+MINUTES ?= 30
 
-.PHONY: help test test-long test-quick lint types demo demo-verify crash bench bench-quick soak soak-quick profile readme contract asyncapi-parser clean
+.PHONY: help test test-long test-quick lint types demo demo-verify crash bench bench-quick soak soak-quick chaos chaos-quick chaos-readme profile readme contract asyncapi-parser clean
 
 help:
 	@echo "make test         lint, types, unit, property and real-Kafka tests"
@@ -13,6 +15,7 @@ help:
 	@echo "make demo         a year of flights through a model, topics and the worker; alerts as they come"
 	@echo "make demo-verify  replays the demo's records and compares the alerts byte for byte"
 	@echo "make crash N=20   kill -9 and rebalances on real Kafka; alerts must equal the undisturbed run's"
+	@echo "make chaos ROWS=1,20-24  faults on real Kafka, every row unless ROWS says which; bench/chaos.json"
 	@echo "make bench        cost beside consume + orjson.loads and beside peers; bench/results.json"
 	@echo "make readme       the README's section on cost from bench/results.json"
 	@echo "make contract     the schema of the alerts and the AsyncAPI document from the code"
@@ -54,6 +57,15 @@ demo-verify: $(VENV)/.demo
 
 crash: $(VENV)/.ready
 	$(BIN)/python -m bench.crash --runs $(N)
+
+chaos: $(VENV)/.ready
+	$(BIN)/python -m bench.chaos --rows '$(ROWS)' --minutes $(MINUTES) --out bench/chaos.json
+
+chaos-quick: $(VENV)/.ready
+	$(BIN)/python -m bench.chaos --quick
+
+chaos-readme: $(VENV)/.ready
+	$(BIN)/python -m bench.chaos.readme
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench --out bench/results.json

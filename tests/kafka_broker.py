@@ -124,20 +124,29 @@ class Kafka:
         settings: Settings of every node that replace those here.
         secured: Every node has a second listener, SASL_PLAINTEXT with SCRAM-SHA-512, on which
             nobody but ``ADMIN`` may do anything that no ACL allows.
+        behind: Node -> port of loopback that clients of one more listener are told to use; what
+            listens there passes on to ``behind_ports[node]``.
     """
 
     def __init__(
-        self, nodes: int = 1, settings: Mapping[str, str] | None = None, *, secured: bool = False
+        self,
+        nodes: int = 1,
+        settings: Mapping[str, str] | None = None,
+        *,
+        secured: bool = False,
+        behind: Mapping[int, int] | None = None,
     ) -> None:
         _sweep()
         self._folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self._secured, self._extra = secured, dict(settings or {})
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self.nodes = range(1, nodes + 1)
-        ports = free_ports(3 * nodes)
+        self._behind = dict(behind or {})
+        ports = free_ports(3 * nodes + len(self._behind))
+        self.behind_ports = dict(zip(self._behind, ports[3 * nodes :], strict=True))
         self._ports = dict(zip(self.nodes, ports[:nodes], strict=True))
         self._secure_ports = dict(zip(self.nodes, ports[nodes : 2 * nodes], strict=True))
-        self._controllers = dict(zip(self.nodes, ports[2 * nodes :], strict=True))
+        self._controllers = dict(zip(self.nodes, ports[2 * nodes : 3 * nodes], strict=True))
         self.bootstrap = _addresses(self._ports)
         self.secure_bootstrap = _addresses(self._secure_ports) if secured else None
         atexit.register(self.stop)
@@ -297,17 +306,21 @@ class Kafka:
         in_sync = str(max(1, copies - 1))
         plain, secure = f"127.0.0.1:{self._ports[node]}", f"127.0.0.1:{self._secure_ports[node]}"
         advertised = f"PLAINTEXT://{plain}" + (f",SECURE://{secure}" if self._secured else "")
+        listeners = advertised
+        if node in self._behind:
+            listeners += f",BEHIND://127.0.0.1:{self.behind_ports[node]}"
+            advertised += f",BEHIND://127.0.0.1:{self._behind[node]}"
         voters = ",".join(f"{n}@127.0.0.1:{port}" for n, port in self._controllers.items())
         settings = {
             "process.roles": "broker,controller",
             "node.id": str(node),
             "controller.quorum.voters": voters,
-            "listeners": f"{advertised},CONTROLLER://127.0.0.1:{self._controllers[node]}",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controllers[node]}",
             "advertised.listeners": advertised,
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": (
-                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_PLAINTEXT"
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_PLAINTEXT,BEHIND:PLAINTEXT"
             ),
             "log.dirs": str(self._folder / f"data-{node}"),
             "num.partitions": "4",

@@ -1,0 +1,270 @@
+"""What is done to a running system; each function returns when the fault has ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+from bench.chaos.system import APP, BEGIN, TOPIC, System
+from tests.waiting import wait_until
+
+Fault = Callable[[System], None]
+
+# How each failpoint is brought about, and at which passage at most the worker dies there.
+AT_START: Final = {"on_assigned": 1, "before_restore": 1, "after_restore": 6}
+AT_WORK: Final = {
+    "after_feed": 6,
+    "in_transaction": 30,
+    "after_profiles": 4,
+    "before_commit": 4,
+    "offsets_sent": 4,
+    "commit_sent": 4,
+    "after_commit": 4,
+}
+WHEN_IDLE: Final = {"before_idle_decision": 4, "after_idle_decision": 4}
+AT_STOP: Final = {
+    "before_snapshot": 1,
+    "in_snapshot": 2,
+    "after_snapshot": 1,
+    "before_last_commit": 1,
+    "after_last_commit": 1,
+}
+AT_REVOCATION: Final = ("on_revoked", "after_revoked", "on_lost")
+
+
+def none(system: System) -> None:
+    """The undisturbed run."""
+
+
+def kill_at(name: str) -> Fault:
+    """kill -9 at a named point."""
+    for points, way in (
+        (AT_START, _at_start),
+        (AT_WORK, _at_work),
+        (WHEN_IDLE, _when_idle),
+        (AT_STOP, _at_stop),
+    ):
+        if name in points:
+            return partial(way, name, points[name])
+    return partial(_at_revocation, name)
+
+
+def _at_start(name: str, most: int, system: System) -> None:
+    if system.rng.random() < 0.5:  # there are commits and perhaps a snapshot to restore from
+        first = system.working()
+        system.feed_for(0.5, 1.0)
+        (system.stop if system.rng.random() < 0.5 else system.kill)(first)
+    worker = system.start(failpoint=f"{name}:{system.rng.randint(1, most)}")
+    system.died(worker, name)
+
+
+def _at_work(name: str, most: int, system: System) -> None:
+    worker = system.start(failpoint=f"{name}:{system.rng.randint(1, most)}")
+    system.feed_while(0.7, 15.0, lambda: worker.alive)
+    system.died(worker, name, 2.0)
+
+
+def _when_idle(name: str, most: int, system: System) -> None:
+    """Idle decisions move borders, so one may only come when everything is read."""
+    worker = system.working()
+    system.feed(1.0)
+    system.settle()
+    system.recovered(30.0)
+    system.stop(worker)
+    drains = system.start("--drain", failpoint=f"{name}:{system.rng.randint(1, most)}")
+    system.died(drains, name)
+
+
+def _at_stop(name: str, most: int, system: System) -> None:
+    worker = system.start(failpoint=f"{name}:{system.rng.randint(1, most)}")
+    worker.says(BEGIN, 40)
+    system.feed_for(0.7, system.rng.uniform(0.5, 2.0))
+    worker.send(signal.SIGTERM)
+    system.died(worker, name)
+
+
+def _at_revocation(name: str, system: System) -> None:
+    worker = system.start(failpoint=f"{name}:1")
+    worker.says(BEGIN, 40)
+    system.feed_for(0.5, 1.0)
+    if name == "on_lost":
+        worker.send(signal.SIGSTOP)
+    heir = system.start()
+    system.feed_for(0.7, 1.5)
+    if name == "on_lost":
+        heir.says(BEGIN, 40)
+        worker.send(signal.SIGCONT)
+    system.died(worker, name)
+
+
+def kill_at_random(system: System) -> None:
+    """kill -9 at no particular moment; the supervisor starts another one."""
+    system.start()
+    system.start()
+    for _ in range(3):
+        system.feed_for(0.7, system.rng.uniform(0.5, 3.0))
+        system.kill(system.rng.choice(system.running))
+        system.start()
+
+
+def stop_storm(system: System) -> None:
+    """SIGTERM at any moment, from before the first line of code on."""
+    for _ in range(5):
+        worker = system.start()
+        system.feed_for(0.7, system.rng.uniform(0.0, 3.0))
+        system.stop(worker)
+
+
+def zombie(system: System) -> None:
+    """Paused until the group has gone on without it, then back."""
+    first = system.working()
+    system.feed_for(0.5, system.rng.uniform(0.5, 1.5))
+    first.send(signal.SIGSTOP)
+    heir = system.start()
+    heir.says(BEGIN, 40)
+    system.feed_for(0.7, system.rng.uniform(0.2, 2.0))
+    first.send(signal.SIGCONT)
+
+
+def broker_restart(system: System) -> None:
+    """A clean restart of the only broker."""
+    system.working()
+    system.feed_for(0.5, system.rng.uniform(0.5, 1.5))
+    system.cluster.stop_cleanly(1)
+    system.feed_for(0.7, system.rng.uniform(0.5, 4.0))
+    system.cluster.kafka.restart(1)
+
+
+def broker_kill(system: System) -> None:
+    """kill -9 of the only broker."""
+    system.working()
+    system.feed_for(0.5, system.rng.uniform(0.5, 1.5))
+    system.cluster.kafka.kill(1)
+    system.feed_for(0.7, system.rng.uniform(0.5, 4.0))
+    system.cluster.kafka.restart(1)
+
+
+def leader_kill(system: System) -> None:
+    """kill -9 of the node that leads a partition of one of the topics that matter."""
+    system.working()
+    system.start()
+    system.feed_for(0.5, system.rng.uniform(1.0, 2.0))
+    topics = [TOPIC, f"{APP}-profiles", f"{APP}-alerts", f"{APP}-state", "__consumer_offsets"]
+    if system.app.settings.delivery == "exactly_once":
+        topics.append("__transaction_state")
+    topic = system.rng.choice(topics)
+    system.cluster.kafka.kill(system.cluster.leader(topic, system.rng.randrange(2)))
+
+
+def rebalance_storm(system: System) -> None:
+    """Up to four members that come and go."""
+    end = time.monotonic() + 10.0
+    while time.monotonic() < end:
+        if len(system.running) < 4 and (not system.running or system.rng.random() < 0.6):
+            system.start()
+        else:
+            way = system.stop if system.rng.random() < 0.7 else system.kill
+            way(system.rng.choice(system.running))
+        system.feed_for(0.7, system.rng.uniform(0.3, 1.2))
+
+
+def slow_network(system: System) -> None:
+    """0.3 s each way, for each chunk."""
+    system.working()
+    for proxy in system.cluster.proxies.values():
+        proxy.delay = 0.3
+    system.feed_for(0.7, 6.0)
+    for proxy in system.cluster.proxies.values():
+        proxy.heal()
+
+
+def cut_connections(system: System) -> None:
+    """All connections closed, again and again, in the middle of requests and answers."""
+    system.working()
+    for _ in range(6):
+        system.feed_for(0.7, system.rng.uniform(0.1, 1.2))
+        for proxy in system.cluster.proxies.values():
+            proxy.cut()
+
+
+def half_open(system: System) -> None:
+    """Every connection falls silent without being closed; new ones work."""
+    system.working()
+    system.feed_for(0.6, system.rng.uniform(0.5, 1.5))
+    for proxy in system.cluster.proxies.values():
+        proxy.silence()
+
+
+def poison(system: System) -> None:
+    """Records that cannot be read, for every reason that there is; the worker does not mind."""
+    system.working()
+    system.feed_for(0.7, 2.0)
+
+
+def growth(system: System) -> None:
+    """The input topic gets more partitions."""
+    system.working()
+    grows_at = system.plan.grows_at or 0
+    system.feed(grows_at / len(system.records))
+    system.settle()
+    system.app.add_partitions(system.plan.grown)
+    system.feed_for(0.7, 2.0)
+
+
+def scale(system: System) -> None:
+    """1 -> 4 -> 1 workers."""
+    system.working()
+    system.feed_for(0.3, 1.0)
+    for _ in range(3):
+        system.start()
+        system.feed_for(0.5, system.rng.uniform(0.0, 1.0))
+    wait_until(lambda: all(w.events(BEGIN) for w in system.running), 40, "all four have begun")
+    system.feed_for(0.6, 1.0)
+    for _ in range(3):
+        system.stop(system.running[0])
+        system.feed_for(0.7, system.rng.uniform(0.0, 1.0))
+
+
+def log_cut(system: System) -> None:
+    """Retention overtakes the lag: records go that nobody has read."""
+    worker = system.working()
+    system.feed_for(0.4, 2.0)
+    system.stop(worker)
+    system.feed(0.7)
+    system.settle()
+    gone = system.committed()[0] + system.rng.randint(600, 800)
+    system.lost[0] = gone - system.committed()[0]
+    system.app.cut(0, gone)
+
+
+def offsets_reset(system: System) -> None:
+    """Somebody sets a committed offset forward by hand; what lies between is not read."""
+    worker = system.working()
+    system.feed_for(0.4, 2.0)
+    system.stop(worker)
+    system.feed(0.7)
+    system.settle()
+    now = system.committed()[0]
+    system.lost[0] = system.rng.randint(600, 800)
+    place = TopicPartition(TOPIC, 0, now + system.lost[0])
+    request = ConsumerGroupTopicPartitions(APP, [place])
+    for future in system.cluster.admin.alter_consumer_group_offsets([request]).values():
+        future.result(20)
+
+
+def slow_broker(system: System) -> None:
+    """The broker stands still for two seconds of three."""
+
+    system.working()
+    pid = system.cluster.kafka.pids[1]
+    for _ in range(3):
+        os.kill(pid, signal.SIGSTOP)
+        system.feed_for(0.7, 2.0)
+        os.kill(pid, signal.SIGCONT)
+        system.feed_for(0.7, 1.0)

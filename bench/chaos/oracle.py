@@ -1,0 +1,197 @@
+"""What must come out, known from the seeded generator alone, and whether it did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from bench.records import Load, generate
+from consumer import rejects
+from consumer.audit import audit
+from consumer.audit_topics import KafkaTopics
+from consumer.log import ProfileRecord, WatermarkRecord
+from tests.worker_runs import App
+
+LARGEST: Final = 100_000  # bytes of a record, as configured
+_DEEP: Final = b'{"features": {"a": ' + b"[" * 40 + b"]" * 40 + b"}}"
+POISON: Final[dict[str, bytes | None]] = {
+    rejects.JSON_SYNTAX: b'{"event_time": 1767225600000, "features": {',
+    rejects.TOMBSTONE: None,
+    rejects.EMPTY: b"",
+    rejects.TOO_LARGE: b'{"features": {"a": "' + b"a" * LARGEST + b'"}}',
+    rejects.ENCODING: b'{"model": "\xff\xfe"}',
+    rejects.NUMBER_RANGE: b'{"features": {"a": 1e999}}',
+    rejects.TOO_DEEP: _DEEP,
+    rejects.NOT_AN_OBJECT: b"[1, 2, 3]",
+    rejects.FEATURES_NOT_AN_OBJECT: b'{"model": "m", "features": 7}',
+    rejects.MODEL_NOT_A_NAME: b'{"model": {"name": "m"}, "features": {"a": 1}}',
+    rejects.VERSION_NOT_A_NAME: b'{"model": "m", "version": [1], "features": {"a": 1}}',
+}
+
+
+class Made(NamedTuple):
+    """One record of the load; ``reason``: why it must be rejected, None: it must not."""
+
+    partition: int
+    when: int
+    value: bytes | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is fed in a run.
+
+    Attributes:
+        load: Of the generator.
+        partitions: Of the input topic as it begins.
+        grown: Partitions of it after ``grows_at`` records.
+        grows_at: None: never.
+        poison: Every record that cannot be read has another reason than the one before.
+    """
+
+    load: Load
+    partitions: int = 4
+    grown: int = 4
+    grows_at: int | None = None
+    poison: bool = False
+
+    def records(self) -> list[Made]:
+        """The whole load in order of writing."""
+        return list(self._made())
+
+    def _made(self) -> Iterator[Made]:
+        reasons = list(POISON) if self.poison else [rejects.JSON_SYNTAX]
+        every = 41 if self.poison else 97
+        for number, (when, value) in enumerate(generate(self.load)):
+            grown = self.grows_at is not None and number >= self.grows_at
+            place = number % (self.grown if grown else self.partitions)
+            if number % every == every - 1:
+                reason = reasons[number // every % len(reasons)]
+                yield Made(place, when, POISON[reason], reason)
+            else:
+                yield Made(place, when, value, None)
+
+
+class Outcome(NamedTuple):
+    """What a run has to be held against.
+
+    Attributes:
+        app: With its topics.
+        fed: All that was written.
+        wanted: Events of the undisturbed run by id; None: this fault may change them.
+        lost: Input partition -> records that are declared lost.
+    """
+
+    app: App
+    fed: Sequence[Made]
+    wanted: dict[str, bytes] | None
+    lost: dict[int, int]
+
+
+def violations(outcome: Outcome) -> list[str]:
+    """All that is not as it must be; empty: nothing."""
+    told: list[str] = []
+    checks: list[Callable[[Outcome], list[str]]] = [_input, _audited, _counts, _rejects, _alerts]
+    if outcome.app.settings.delivery == "exactly_once":
+        checks.append(_each_once)
+    for check in checks:
+        try:
+            told += check(outcome)
+        except AssertionError as error:
+            told.append(f"{check.__name__[1:]}: {error}")
+    return told
+
+
+def _input(outcome: Outcome) -> list[str]:
+    """The topic is as it was generated: else nothing can be concluded."""
+    found = Counter((m.partition, m.offset, m.value) for m in outcome.app.read(outcome.app.topic))
+    ends: Counter[int] = Counter()
+    missing = 0
+    for made in outcome.fed:
+        place = made.partition, ends[made.partition], made.value
+        ends[made.partition] += 1
+        missing += not found.pop(place, 0)
+    allowed = sum(outcome.lost.values())
+    if found or missing > allowed:
+        return [f"the input topic is not as generated: {missing} missing, {len(found)} others"]
+    return []
+
+
+def audited(app: App, *, loses: bool = False) -> list[str]:
+    """What an audit of all topics finds, of a system that runs or has stopped.
+
+    Args:
+        app: Whose topics.
+        loses: Records were taken from it: that must have been declared.
+    """
+    report = audit(app.settings, KafkaTopics(app.settings))
+    told = [f"audit: {one.kind}: {one.text}; look at {one.place}" for one in report.violations]
+    if loses and not report.declared:
+        told.append("audit: a loss that no data_loss event declares")
+    return told
+
+
+def _audited(outcome: Outcome) -> list[str]:
+    return audited(outcome.app, loses=bool(outcome.lost))
+
+
+def _counts(outcome: Outcome) -> list[str]:
+    """I1 and I2: every record in one profile, by partition."""
+    made = Counter(one.partition for one in outcome.fed)
+    counted = outcome.app.counted()
+    return [
+        f"partition {number}: {counted.get(number, 0)} records counted, {count} written"
+        for number, count in sorted(made.items())
+        if not count - outcome.lost.get(number, 0) <= counted.get(number, 0) <= count
+    ]
+
+
+def _rejects(outcome: Outcome) -> list[str]:
+    """Each record that cannot be read is told of, with its reason, and no other one."""
+    ends: Counter[int] = Counter()
+    wanted: dict[str, str] = {}
+    for made in outcome.fed:
+        if made.reason is not None:
+            wanted[f"{outcome.app.topic}/{made.partition}/{ends[made.partition]}"] = made.reason
+        ends[made.partition] += 1
+    found: dict[str, str] = {}
+    for message in outcome.app.read(outcome.app.settings.rejects_topic):
+        found[(message.key or b"").decode()] = orjson.loads(message.value or b"{}")["reason"]
+    wrong = [name for name, why in found.items() if wanted.get(name) != why]
+    absent = [name for name in wanted if name not in found and not outcome.lost]
+    told = [f"reject {name}: told {found[name]}, is {wanted.get(name)}" for name in wrong[:5]]
+    return told + [f"reject {name} ({wanted[name]}) is not told" for name in absent[:5]]
+
+
+def _alerts(outcome: Outcome) -> list[str]:
+    """I3: the events of the undisturbed run, to the byte."""
+    found, wanted = outcome.app.alerts(), outcome.wanted
+    if wanted is None or found == wanted:
+        return []
+    told = [f"event missing: {wanted[name]!r}" for name in wanted.keys() - found.keys()]
+    told += [f"event too many: {found[name]!r}" for name in found.keys() - wanted.keys()]
+    both = [name for name in wanted.keys() & found.keys() if wanted[name] != found[name]]
+    return told + [f"event differs: {wanted[n]!r} became {found[n]!r}" for n in both]
+
+
+def _each_once(outcome: Outcome) -> list[str]:
+    """I8: a reader with ``read_committed`` sees every result once.
+
+    Rejects are told as they are read, before their window is closed: a restart tells them again.
+    """
+    app = outcome.app
+    names: Counter[tuple[Any, ...]] = Counter()
+    for number, records in app.log().items():
+        for one in records:
+            if isinstance(one, ProfileRecord):
+                names[one.partition, one.end, one.model, one.version, one.segment, one.part] += 1
+            elif isinstance(one, WatermarkRecord) and one.through != one.previous:
+                names["watermark", number, one.partition, one.through] += 1
+    for message in app.read(app.settings.alerts_topic):
+        names["event", orjson.loads(message.value or b"{}")["id"]] += 1
+    return [f"{count} times: {name}" for name, count in names.most_common(5) if count > 1]

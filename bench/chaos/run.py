@@ -1,0 +1,148 @@
+"""One run: a row, a mode, a seed; and all runs of a row."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.chaos import oracle
+from bench.chaos.cluster import Cluster, Clusters
+from bench.chaos.oracle import Made, Outcome, Plan
+from bench.chaos.rows import Mode, Row
+from bench.chaos.system import System
+
+Say = Callable[[str], None]
+
+
+class Result(NamedTuple):
+    """Of one run.
+
+    Attributes:
+        violations: What is not as it must be.
+        recovery: Seconds from the fault's end to all being committed.
+        stop: Seconds that the slowest SIGTERM took.
+        reached: Times that the row's failpoint was reached.
+    """
+
+    violations: list[str]
+    recovery: float
+    stop: float
+    reached: int
+
+
+class References:
+    """The load of each plan and the events of its undisturbed run, made when needed."""
+
+    def __init__(self) -> None:
+        self._records: dict[Plan, list[Made]] = {}
+        self._events: dict[Plan, dict[str, bytes]] = {}
+
+    def records(self, plan: Plan) -> list[Made]:
+        """What is fed."""
+        if plan not in self._records:
+            self._records[plan] = plan.records()
+        return self._records[plan]
+
+    def events(self, plan: Plan, cluster: Cluster, folder: Path) -> dict[str, bytes]:
+        """What one worker that nobody disturbs makes of it.
+
+        Raises:
+            SystemExit: It opens no incident, so nothing would be compared; or it is wrong.
+        """
+        if plan not in self._events:
+            records = self.records(plan)
+            place = folder / f"calm-{len(self._events)}"
+            place.mkdir()
+            with System(cluster, plan, records, {}, place, random.Random(0)) as calm:
+                calm.feed(1.0)
+                calm.settle()
+                calm.app.drain()
+                found = calm.app.alerts()
+                wrong = oracle.violations(Outcome(calm.app, records, found, {}))
+                if wrong or not calm.app.of_type("opened"):
+                    why = wrong or "it opened no incident: nothing would be compared"
+                    raise SystemExit(f"the undisturbed run is no reference: {why}")
+            self._events[plan] = found
+        return self._events[plan]
+
+
+def run(row: Row, mode: Mode, seed: int, clusters: Clusters, known: References) -> Result:
+    """Do it; every process of it has ended when this returns."""
+    cluster = clusters.get(row.cluster)
+    settings: dict[str, str | int | bool] = {
+        "delivery": mode,
+        "kafka.session.timeout.ms": row.session,
+        "kafka.heartbeat.interval.ms": row.session // 5,
+    }
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        folder = Path(name)
+        wanted = known.events(row.plan, cluster, folder) if row.same_alerts else None
+        records = known.records(row.plan)
+        rng = random.Random(f"{row.number} {mode} {seed}")
+        with System(cluster, row.plan, records, settings, folder, rng) as system:
+            try:
+                recovery = _disturbed(row, system)
+                outcome = Outcome(system.app, records, wanted, system.lost)
+                system.problems += oracle.violations(outcome)
+            except AssertionError as error:
+                system.problems.append(str(error))
+                recovery = row.bound
+            finally:
+                cluster.heal()
+            system.see_workers()
+            reached = system.reached[row.point]
+            return Result(system.problems, recovery, system.slowest_stop, reached)
+
+
+def _disturbed(row: Row, system: System) -> float:
+    """The fault and what follows it; seconds of recovery."""
+    row.fault(system)
+    system.see_workers()
+    begun = time.monotonic()
+    if not system.running:
+        system.start()  # as whoever supervises it does
+    system.feed(0.85)
+    system.settle()
+    system.recovered(row.bound)
+    recovery = time.monotonic() - begun
+    system.feed(1.0)
+    system.settle()
+    system.recovered(row.bound)
+    while system.running:
+        system.see_workers()
+        if system.running:
+            system.stop(system.running[0])
+    system.cluster.heal()
+    system.app.drain()
+    return max(recovery, *system.recoveries)
+
+
+def runs(
+    row: Row, mode: Mode, seeds: range, clusters: Clusters, known: References, say: Say
+) -> list[Result]:
+    """All runs of a row in one mode; a failing one says how to repeat it."""
+    results: list[Result] = []
+    for seed in seeds:
+        begun = time.monotonic()
+        result = run(row, mode, seed, clusters, known)
+        results.append(result)
+        count = len(result.violations)
+        verdict = f"{count} VIOLATIONS" if count else "ok"
+        say(
+            f"row {row.number} ({row.name}), {mode}, seed {seed}: {verdict}; recovered in "
+            f"{result.recovery:.1f} s, SIGTERM {result.stop:.1f} s, "
+            + (f"reached {result.reached}, " if row.point else "")
+            + f"{time.monotonic() - begun:.0f} s in all"
+        )
+        for text in result.violations:
+            say(f"  {text}")
+        if count:
+            say(
+                f"  again: python -m bench.chaos --rows {row.number} --modes {mode} --runs 1 "
+                f"--seed {seed}"
+            )
+    return results

@@ -1,0 +1,90 @@
+"""What ``make chaos`` concludes from its runs."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bench.chaos import readme, results
+from bench.chaos.oracle import POISON, Plan
+from bench.chaos.proxy import Proxy
+from bench.chaos.rows import chosen
+from bench.chaos.run import Result
+from bench.records import Load
+from consumer import failpoints, rejects
+
+
+def test_the_table_is_what_the_results_say() -> None:
+    text = readme.README.read_text()
+    assert readme.rewritten(text, readme.results()) == text, "run make chaos-readme"
+
+
+def test_every_failpoint_has_a_row() -> None:
+    rows = chosen("", 1.0)
+    assert [row.point for row in rows if row.point] == list(failpoints.NAMES)
+    assert len({row.number for row in rows}) == len(rows)
+    assert [row.number for row in chosen("3,21-23", 1.0)] == [3, 21, 22, 23]
+    with pytest.raises(ValueError, match="no row 99"):
+        chosen("99", 1.0)
+
+
+def test_a_failpoint_that_is_never_reached_fails_its_row() -> None:
+    (row,) = chosen("1", 1.0)
+    assert results.entry(row, "exactly_once", [Result([], 1.0, 0.5, 0)])["violations"] == 1
+    assert results.entry(row, "exactly_once", [Result([], 1.0, 0.5, 1)])["violations"] == 0
+
+
+def test_rows_are_merged_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "chaos.json"
+    first, second = chosen("1,2", 1.0)
+    found = results.load(path)
+    for row, recovery in ((second, 3.0), (first, 1.0), (second, 2.0)):
+        done = [Result([], recovery, 0.5, 1)]
+        results.merge(path, found, results.entry(row, "at_least_once", done))
+    kept = orjson.loads(path.read_bytes())
+    assert [(row["row"], row["recovery_s"]) for row in kept["rows"]] == [(1, 1.0), (2, 2.0)]
+    assert results.has(kept, first, "at_least_once", 1)
+    assert not results.has(kept, first, "at_least_once", 2)
+    assert not results.has(kept, first, "exactly_once", 1)
+    assert "| 2 | kill -9 at before_restore | at least once | 1 | 0 | 2.0 s |" in readme.section(
+        kept
+    )
+
+
+def test_the_load_has_every_reason_to_reject() -> None:
+    made = Plan(Load(records=2_000, features=5), poison=True).records()
+    reasons = Counter(one.reason for one in made)
+    named = set(rejects.REASONS) - {rejects.SEGMENT_NOT_A_NAME}  # no segment is configured
+    assert set(POISON) == named == reasons.keys() - {None}
+
+
+def test_the_load_follows_the_partitions() -> None:
+    made = Plan(Load(records=1_200, features=5), grown=6, grows_at=600).records()
+    assert {one.partition for one in made[:600]} == set(range(4))
+    assert {one.partition for one in made[600:]} == set(range(6))
+
+
+def test_the_proxy_passes_on_falls_silent_and_cuts() -> None:
+    proxy = Proxy()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        proxy.target = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", proxy.port), 5) as client:
+            broker, _ = server.accept()
+            client.sendall(b"one")
+            assert broker.recv(10) == b"one"
+            broker.sendall(b"two")
+            assert client.recv(10) == b"two"
+            assert proxy.silence() == 1
+            broker.sendall(b"lost")
+            client.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                client.recv(10)
+            assert proxy.cut() == 1
+            client.settimeout(5)
+            assert client.recv(10) == b""
+            broker.close()
+    proxy.close()
