@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from alerts.alertmanager import Alert, alert
-from alerts.events import Event
+from alerts.events import Event, Resolved
 from alerts.read import is_silenced
 from sketches.detection import Severity
 
@@ -93,7 +93,10 @@ class Board:
         if event.revision <= revision:
             self._seen[event.incident] = revision, told
             return None
-        told = told or (not is_silenced(event) and matches(self._routes, event))
+        # The end of what was opened before this board began is told: others may still alert on it.
+        ended = isinstance(event, Resolved) and event.silenced is not None and revision > 0
+        hidden = is_silenced(event) or ended
+        told = told or (not hidden and matches(self._routes, event))
         self._seen[event.incident] = event.revision, told
         if len(self._seen) > MOST_INCIDENTS:
             del self._seen[next(iter(self._seen))]

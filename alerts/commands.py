@@ -8,18 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from alerts.events import Operator, hash_id
 from alerts.listing import event_id
 from alerts.units import moment, rfc3339
-from sketches.detection import Change
 
 Kind = Literal["silence", "end", "ack", "resolve", "expect", "accept"]
 ANY: Final = "*"
 KEPT: Final = 86_400_000_000  # microseconds after its end in which an expectation still counts
+
+
+class Changed(Protocol):
+    """What a command may hide: a change of a feature of a version and segment."""
+
+    @property
+    def version(self) -> str:
+        """Version whose records changed."""
+        ...
+
+    @property
+    def segment(self) -> str:
+        """Segment whose records changed."""
+        ...
+
+    @property
+    def feature(self) -> str:
+        """Name of the feature; empty: a signal of the whole model."""
+        ...
+
+    @property
+    def onset(self) -> int:
+        """When it began, microseconds."""
+        ...
 
 
 class Match(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -67,7 +90,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether it can be about a model."""
         return fnmatchcase(topic, self.match.topic) and fnmatchcase(model, self.match.model)
 
-    def hides(self, change: Change, cause: str, now: int) -> bool:
+    def hides(self, change: Changed, cause: str, now: int) -> bool:
         """Whether nobody is called about a change of a model that it concerns."""
         if self.kind == "silence":
             holds = self.until is None or now < self.until
@@ -87,11 +110,13 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def covers_silence(self, now: int) -> bool:
         """Whether nobody is called when the model brings no data at all."""
-        whole = self.match.feature == self.match.version == self.match.segment == ANY
+        match = self.match
+        whole = match.feature == match.version == match.segment == ANY
         begun = self.kind == "silence" or (
             self.kind == "expect" and (self.since is None or self.since <= now)
         )
-        return whole and begun and (self.until is None or now < self.until)
+        meant = whole and fnmatchcase("volume", match.cause)  # as ``no_data`` names it
+        return meant and begun and (self.until is None or now < self.until)
 
     def is_over(self, now: int) -> bool:
         """Whether it can have no effect any more at an event time."""
@@ -101,7 +126,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.until is not None and now >= self.until + kept
 
 
-def hidden_by(commands: Iterable[Command], changes: Iterable[Change], cause: str, now: int) -> str:
+def hidden_by(commands: Iterable[Command], changes: Iterable[Changed], cause: str, now: int) -> str:
     """Id of the command for which nobody is called about an incident; empty: there is none.
 
     Args:
@@ -130,16 +155,21 @@ _SAID: Final[dict[Kind, str]] = {
 }
 
 
-def event_of(app: str, command: Command) -> Operator:
-    """The event that tells of a command: who did what, for the record."""
-    incident = hash_id(app, "command", command.id)
-    said = _SAID[command.kind].format(
+def phrase(command: Command) -> str:
+    """What a command says: ``silence until 2026-11-24T05:00Z: model fraud*``."""
+    return _SAID[command.kind].format(
         match=command.match.text(),
         incident=command.incident[:8],
         ends=f"#{command.ends[:8]}",
         since="" if command.since is None else f" from {moment(rfc3339(command.since))}",
         until="" if command.until is None else f" until {moment(rfc3339(command.until))}",
     )
+
+
+def event_of(app: str, command: Command) -> Operator:
+    """The event that tells of a command: who did what, for the record."""
+    incident = hash_id(app, "command", command.id)
+    said = phrase(command)
     return Operator(
         v=1,
         id=event_id(incident, "operator", command.at, 1),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consumer import commands_bridge, commands_incidents
+from consumer import commands_bridge, commands_incidents, commands_operate
 from consumer.command_line import (
     Bootstrap,
     Config,
@@ -43,6 +43,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(baseline_app, name="baseline")
 commands_bridge.add_to(app)
 commands_incidents.add_to(app)
+commands_operate.add_to(app)
 app.command()(audit)
 
 

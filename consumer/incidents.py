@@ -95,13 +95,21 @@ def show_one(settings: Settings, name: str, *, json: bool, plot: Path | None) ->
     return 0
 
 
-def named(name: str, known: Iterable[str], topic: str) -> str:
+def named(
+    name: str,
+    known: Iterable[str],
+    topic: str,
+    what: str = "incident",
+    listed_by: str = "streamgauge incidents --all",
+) -> str:
     """The id that begins so.
 
     Args:
         name: What the user wrote; ``#`` before it is how lines of ``tail`` show ids.
-        known: Ids of all incidents.
+        known: Ids of all of them.
         topic: Where they are from.
+        what: What they are ids of.
+        listed_by: The command that lists them.
 
     Raises:
         NoSuchIncidentError: None does, or more than one.
@@ -111,10 +119,10 @@ def named(name: str, known: Iterable[str], topic: str) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        text = f"no incident of topic {topic} begins with {name!r}"
-        raise NoSuchIncidentError(f"{text}; streamgauge incidents --all lists them")
+        text = f"no {what} of topic {topic} begins with {name!r}"
+        raise NoSuchIncidentError(f"{text}; {listed_by} lists them")
     listed = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-    raise NoSuchIncidentError(f"{len(found)} incidents begin with {name!r} ({listed}); write more")
+    raise NoSuchIncidentError(f"{len(found)} {what}s begin with {name!r} ({listed}); write more")
 
 
 def _print(lines: Iterable[str]) -> None:

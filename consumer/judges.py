@@ -45,7 +45,7 @@ class Standing(NamedTuple):
     """How one model stands, for metrics and listings.
 
     Attributes:
-        records: Readable records in its last window with data; 0 before the first since a restart.
+        records: Readable records in its last window with data; 0 before the first.
         window: Length of that, microseconds.
         end: End of that.
         learned: Part of the least learned baseline, 0 to 1; 1: all are complete.

@@ -22,12 +22,14 @@ from sketches.monitor import ModelMonitor
 from sketches.profile import Profile
 
 _TOGETHER = 2**18  # bytes of profiles that are decoded at once
+_NONE = Standing(0, 0, 0, 0.0, 0, 0, ())  # before the first window
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
     monitor: bytes
     book: bytes
     versions: dict[str, int | None] = {}
+    last: Standing = _NONE
 
 
 class MonitoredModel:
@@ -38,6 +40,7 @@ class MonitoredModel:
         book: Of its incidents.
         versions: Version -> start of its first window; None: as old as the model itself.
         remind_every: As in the detection settings.
+        last: How it stood after the last window.
     """
 
     def __init__(
@@ -46,12 +49,13 @@ class MonitoredModel:
         book: IncidentBook,
         versions: dict[str, int | None] | None = None,
         remind_every: int | None = None,
+        last: Standing = _NONE,
     ) -> None:
         self._monitor = monitor
         self._book = book
         self._versions = versions or {}
         self._remind_every = remind_every
-        self._last = Standing(0, 0, 0, 0.0, 0, 0, ())
+        self._last = last
 
     def fold(self, end: int, window: int, read: Read, ranges: Ranges) -> list[Event]:
         """As ``ModelJudge.fold``."""
@@ -110,7 +114,7 @@ class MonitoredModel:
     def state(self) -> bytes:
         """As ``ModelJudge.state``."""
         return msgspec.msgpack.encode(
-            _Kept(self._monitor.state(), self._book.state(), self._versions)
+            _Kept(self._monitor.state(), self._book.state(), self._versions, self._last)
         )
 
 
@@ -175,7 +179,7 @@ class MonitorJudges:
         if (book.topic, book.model) != (topic, model):
             raise ValueError(f"the state is of model {book.model!r} of topic {book.topic!r}")
         monitor = ModelMonitor.restore(settings, kept.monitor)
-        return MonitoredModel(monitor, book, kept.versions, settings.remind_every)
+        return MonitoredModel(monitor, book, kept.versions, settings.remind_every, kept.last)
 
     def restored_topic(self, topic: str, state: bytes) -> TopicNotices:
         """As ``Judges.restored_topic``."""

@@ -188,6 +188,9 @@ class ModelMonitor:
             (version, segment) of what is learned anew.
         """
         begun = [n for n in self._streams if chosen(None if n is None else parts(n))]
+        for held in self._priors.names():  # those of streams to come as well
+            if chosen(held):
+                self._priors.drop(*held)
         for name in begun:
             if name is not None and name[2:] == (GIVEN,):
                 del self._streams[name]

@@ -97,6 +97,10 @@ class Priors:
         """That of the version, else that of every version."""
         return self._held.get((version, segment), self._held.get(("", segment)))
 
+    def names(self) -> list[tuple[str, str]]:
+        """(version, segment) of those that are held; an empty version: every one."""
+        return [name for name, prior in self._held.items() if prior is not None]
+
     def drop(self, version: str, segment: str) -> None:
         """From now on there is none for it."""
         self._held[version, segment] = None

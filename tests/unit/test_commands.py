@@ -71,6 +71,12 @@ def test_a_planned_change_is_marked_by_its_onset() -> None:
     assert not_planned.silenced is None
 
 
+def test_a_silence_of_another_cause_does_not_cover_no_data() -> None:
+    told = Told()
+    give(told, command("silence", match=Match(cause="stuck"), until=T0 + HOUR))
+    assert told.book.no_data(T0, NOW)[0].silenced is None
+
+
 @pytest.mark.parametrize("kind", ["silence", "expect"])
 def test_silence_of_the_whole_model_covers_no_data(kind: str) -> None:
     book = IncidentBook("predictions", "credit-risk")
@@ -213,6 +219,17 @@ def test_nobody_is_called_about_what_opens_under_a_silence() -> None:
     assert news(board, *told.say(NOW, change())) == []
     (firing,) = news(board, *told.say(T0 + 2 * HOUR))
     assert firing.ends is None
+
+
+def test_nobody_is_told_of_the_end_of_what_was_silenced_all_along() -> None:
+    told, board = Told(), Board(())
+    give(told, command("silence", until=T0 + 9 * HOUR))
+    (opened,) = told.say(NOW, change())
+    (resolved,) = told.say(NOW + MINUTE, recovered=(change(),))
+    assert resolved.silenced is not None
+    assert [board.apply(each, encode(each), T0) for each in (opened, resolved)] == [None, None]
+    # Who begins later does not know whether others were told.
+    assert Board(()).apply(resolved, encode(resolved), T0) is not None
 
 
 def news(board: Board, *events: Event) -> list[Alert]:
