@@ -14,7 +14,7 @@ from typing import Protocol
 
 import orjson
 
-from bench import delivery, detect, end_to_end, memory, peers, ranks, scaling, stages, wire
+from bench import delay, delivery, detect, end_to_end, memory, peers, ranks, scaling, stages, wire
 from bench.runs import Bench, commit, say
 from tests.kafka_broker import Kafka
 
@@ -31,6 +31,7 @@ PARTS: dict[str, _Part] = {
     "ranks": ranks.run,
     "peers": peers.run,
     "delivery": delivery.run,
+    "delay": delay.run,
     "detect": detect.run,
     "wire": wire.run,
     "memory": memory.run,

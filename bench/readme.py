@@ -40,6 +40,7 @@ def section(found: Mapping[str, Any]) -> str:
         ),
         ("speed of 2 and 4 processes", _both(found["wall_scaling"], " x that of 1")),
         ("restart with 10,000 features to the first new alert", f"{found['restart_s']} s"),
+        *_delay(found),
         ("histogram", f"{found['histogram_ns_per_value']} ns a value"),
     ]
     table = "".join(f"| {what} | {figure} |\n" for what, figure in rows)
@@ -48,6 +49,20 @@ def section(found: Mapping[str, Any]) -> str:
         f"{versions}; medians of {found['rounds']} rounds.\n\n"
         f"| what | figure |\n|---|---|\n{table}"
     )
+
+
+def _delay(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    delay = found.get("alert_delay_s")
+    if delay is None:
+        return []
+    late = found["alert_delay_lateness_s"]
+    figure = f"{delay['p50']} s in the middle, {delay['p99']} s in 99 % of {delay['alerts']}"
+    return [
+        (
+            "end of the deciding window to the readable alert, live",
+            f"{figure}; {late:g} s of it wait for late records",
+        )
+    ]
 
 
 def _cost(found: Mapping[str, Any]) -> list[tuple[str, str]]:
