@@ -18,6 +18,8 @@ COMMON: Final[Table] = {
     # New partitions, and new topics of a regular expression, are seen within this time.
     "topic.metadata.refresh.interval.ms": 30_000,
     "reconnect.backoff.max.ms": 2_000,
+    # A connection that silently leads nowhere is given up after so long; the client waits a minute.
+    "socket.timeout.ms": 15_000,
 }
 READ: Final[Table] = {
     "session.timeout.ms": 10_000,
@@ -77,13 +79,12 @@ def transaction(client: Mapping[str, Value], name: str) -> Table:
     A transaction must end before the session of its member does: else the next owner of the
     partitions waits for it.
     """
-    longest = min(
-        8_000, int(client.get("session.timeout.ms", READ["session.timeout.ms"])) * 8 // 10
-    )
-    mine: Table = {"transactional.id": name}
-    return (
-        mine if "transaction.timeout.ms" in client else mine | {"transaction.timeout.ms": longest}
-    )
+    session = int(client.get("session.timeout.ms", READ["session.timeout.ms"]))
+    longest = int(client.get("transaction.timeout.ms", min(8_000, session * 8 // 10)))
+    mine: Table = {"transactional.id": name, "transaction.timeout.ms": longest}
+    # The client refuses to wait for an answer longer than a transaction may last.
+    silent = min(int(COMMON["socket.timeout.ms"]), longest)
+    return mine if "socket.timeout.ms" in client else mine | {"socket.timeout.ms": silent}
 
 
 def _fit(table: Table, client: Mapping[str, Value]) -> Table:

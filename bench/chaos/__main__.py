@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.chaos import results
 from bench.chaos.cluster import Clusters
+from bench.chaos.disk import Unavailable
 from bench.chaos.rows import BOTH, chosen
 from bench.chaos.run import References, runs
 
@@ -38,11 +39,18 @@ def main() -> int:
             total = options.runs or row.runs
             for number, mode in enumerate(modes):
                 count = (total + len(modes) - 1 - number) // len(modes)
-                done = found is not None and results.has(found, row, mode, count)
-                if not count or (done and not options.again):
+                kept = found is not None and results.has(found, row, mode, count)
+                if not count or (kept and not options.again):
                     continue
                 seeds = range(options.seed, options.seed + count)
-                entry = results.entry(row, mode, runs(row, mode, seeds, clusters, known, _say))
+                try:
+                    done = runs(row, mode, seeds, clusters, known, _say)
+                except Unavailable as reason:
+                    _say(f"row {row.number} ({row.name}) is left out: {reason}")
+                    if found is not None:
+                        results.leave_out(found, row, str(reason))
+                    break
+                entry = results.entry(row, mode, done)
                 if row.point and not entry["reached"]:
                     _say(f"row {row.number}, {mode}: {row.point} WAS NEVER REACHED")
                 failed += bool(entry["violations"])

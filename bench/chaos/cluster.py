@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import ExitStack
-from typing import Literal
+from typing import Final, Literal
 
 from confluent_kafka.admin import AdminClient
 
+from bench.chaos.disk import Disk
 from bench.chaos.proxy import Proxy
 from tests.kafka_broker import Kafka
 from tests.waiting import wait_until
 
-Kind = Literal["one", "three"]
+Kind = Literal["one", "three", "small"]  # small: one node, a disk that can be full
+DISK: Final = 96  # megabytes
 SETTLED_WITHIN = 60.0  # seconds
 
 
@@ -25,14 +27,18 @@ class Cluster:
         proxies: Node -> what stands before it.
         bootstrap: For the harness, past the proxies.
         proxied: For workers.
+        disk: Of the node of a small one.
     """
 
-    def __init__(self, nodes: int, stack: ExitStack) -> None:
+    def __init__(self, kind: Kind, stack: ExitStack) -> None:
+        nodes = 3 if kind == "three" else 1
+        self.disk = stack.enter_context(Disk(DISK)) if kind == "small" else None
+        data = {} if self.disk is None else {"log.dirs": str(self.disk.path / "data")}
         self.proxies = {node: Proxy() for node in range(1, nodes + 1)}
         for proxy in self.proxies.values():
             stack.callback(proxy.close)
         ports = {node: proxy.port for node, proxy in self.proxies.items()}
-        self.kafka = stack.enter_context(Kafka(nodes, behind=ports))
+        self.kafka = stack.enter_context(Kafka(nodes, data, behind=ports))
         for node, proxy in self.proxies.items():
             proxy.target = self.kafka.behind_ports[node]
         self.bootstrap = self.kafka.bootstrap
@@ -56,6 +62,8 @@ class Cluster:
         """All nodes up, every partition led and in sync, nothing between."""
         for proxy in self.proxies.values():
             proxy.heal()
+        if self.disk is not None:
+            self.disk.free()
         for node in self.kafka.nodes:
             if node not in self.kafka.pids:
                 self.kafka.start(node)
@@ -86,7 +94,7 @@ class Clusters:
         """That cluster, healthy; the other one is ended: the machine is small."""
         if kind not in self._started:
             self._stack.close()
-            self._stack = ExitStack()
-            self._started = {kind: Cluster(3 if kind == "three" else 1, self._stack)}
+            self._stack, self._started = ExitStack(), {}
+            self._started = {kind: Cluster(kind, self._stack)}
         self._started[kind].heal()
         return self._started[kind]

@@ -11,9 +11,12 @@ from typing import Final
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
+from bench.chaos.disk import Disk, Unavailable
 from bench.chaos.system import APP, BEGIN, TOPIC, System
 from tests.waiting import wait_until
 
+END_TXN: Final = 26  # its number in Kafka's protocol
+HELD: Final = "EndTxn held"
 Fault = Callable[[System], None]
 
 # How each failpoint is brought about, and at which passage at most the worker dies there.
@@ -256,6 +259,58 @@ def offsets_reset(system: System) -> None:
     request = ConsumerGroupTopicPartitions(APP, [place])
     for future in system.cluster.admin.alter_consumer_group_offsets([request]).values():
         future.result(20)
+
+
+def own_disk_full(system: System) -> None:
+    """No room for a worker's log."""
+    disk = system.stack.enter_context(Disk(1))
+    _ = system.app.config  # stays where there is room
+    system.app.folder = disk.path
+    system.working()
+    disk.fill()
+    system.feed_for(0.5, 2.0)
+    system.start()  # rebalances are told of, in vain
+    system.feed_for(0.7, 3.0)
+    disk.free()
+
+
+def broker_disk_full(system: System) -> None:
+    """No room for the only broker, which ends then; it is started again once there is some."""
+    disk, kafka = system.cluster.disk, system.cluster.kafka
+    if disk is None:
+        raise Unavailable("this cluster has no disk of its own")
+    system.working()
+    system.feed_for(0.4, 1.5)
+    disk.fill()
+    system.feed_for(0.7, 5.0)
+    if 1 in kafka.pids:  # it may live on without a directory
+        kafka.kill(1)
+    disk.free()
+    kafka.restart(1)
+
+
+def broker_away_at_start(system: System) -> None:
+    """Workers are started while no broker runs; the supervisor starts them again."""
+    system.stop(system.working())
+    system.cluster.kafka.kill(1)
+    worker = system.start()
+    system.feed_for(0.5, 6.0)
+    if not worker.alive:  # it says so and ends with 1
+        system.running.remove(worker)
+        if worker.ended() != 1 or "no Kafka at" not in worker.text:
+            system.problems.append(f"without a broker: {worker.ended()}: {worker.text}")
+    system.cluster.kafka.restart(1)
+
+
+def late_commit(system: System) -> None:
+    """The end of a transaction arrives when the next one is under way (Jepsen's case)."""
+    system.working()
+    proxy = system.cluster.proxies[1]
+    system.feed_for(0.4, system.rng.uniform(0.5, 1.5))
+    proxy.hold(END_TXN)
+    system.feed_while(0.5, 10.0, lambda: not proxy.holding)
+    system.feed_for(0.7, system.rng.uniform(0.5, 4.0))
+    system.reached[HELD] += proxy.release()
 
 
 def slow_broker(system: System) -> None:

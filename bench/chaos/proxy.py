@@ -41,6 +41,8 @@ class Proxy:
         self.port: int = self._listening.getsockname()[1]
         self._pairs: set[_Pair] = set()
         self._lock = threading.Lock()
+        self._holds: int | None = None
+        self._held: tuple[socket.socket, bytes] | None = None
         threading.Thread(target=self._accept, daemon=True, name="proxy").start()
 
     def cut(self) -> int:
@@ -58,6 +60,25 @@ class Proxy:
         for pair in pairs:
             pair.silent = True
         return len(pairs)
+
+    def hold(self, api: int) -> None:
+        """Keep the next request of that kind back; its client loses the connection over it."""
+        self._holds = api
+
+    @property
+    def holding(self) -> bool:
+        """Whether a request is kept back."""
+        return self._held is not None
+
+    def release(self) -> bool:
+        """The request reaches the broker, however late; False: none was kept back."""
+        held, self._held, self._holds = self._held, None, None
+        if held is None:
+            return False
+        broker, request = held
+        with suppress(OSError):
+            broker.sendall(request)
+        return True
 
     def heal(self) -> None:
         """No delay; connections that are silent stay so, as a lost route leaves them."""
@@ -91,9 +112,17 @@ class Proxy:
             while data := source.recv(CHUNK):
                 if self.delay:
                     time.sleep(self.delay)
+                # Clients write a request at once, so it begins with its length and its kind.
+                if source is pair.client and int.from_bytes(data[4:6]) == self._holds:
+                    self._holds, self._held = None, (sink, data)
+                    source.shutdown(socket.SHUT_RDWR)
+                    pair.silent = True
+                    break
                 if not pair.silent:
                     sink.sendall(data)
-        with self._lock:
-            self._pairs.discard(pair)
-        if not pair.silent or source is pair.client:
+        if not pair.silent:
+            with self._lock:
+                self._pairs.discard(pair)
             pair.close()
+        elif source is pair.client:
+            pair.client.close()  # the broker does not hear of it

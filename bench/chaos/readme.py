@@ -25,12 +25,15 @@ def section(found: Mapping[str, Any]) -> str:
         f"{row['violations']} | {row['recovery_s']} s |\n"
         for row in found["rows"]
     )
+    absent = "".join(
+        f"\nLeft out: {one['fault']} ({one['why']}).\n" for one in found.get("left_out", [])
+    )
     return (
         f"Measured at commit {found['commit']} on {found['date']}, {found['cores']} shared cores, "
         f"{versions}. Recovery: from the end of the fault until all that can be closed is "
         f"committed, the slowest run.\n\n"
         f"| row | fault | delivery | runs | violations | recovery |\n"
-        f"|---|---|---|---|---|---|\n{table}"
+        f"|---|---|---|---|---|---|\n{table}{absent}"
     )
 
 

@@ -81,6 +81,12 @@ def entry(row: Row, mode: Mode, results: list[Result]) -> dict[str, Any]:
     return told
 
 
+def leave_out(found: dict[str, Any], row: Row, why: str) -> None:
+    """Note a row that this machine does not allow."""
+    others = [one for one in found.setdefault("left_out", []) if one["row"] != row.number]
+    found["left_out"] = [*others, {"row": row.number, "fault": row.name, "why": why}]
+
+
 def merge(path: Path, found: dict[str, Any], new: dict[str, Any]) -> None:
     """Put an entry in its place and write the file."""
     others = [o for o in found["rows"] if (o["row"], o["mode"]) != (new["row"], new["mode"])]

@@ -103,8 +103,19 @@ _OTHERS: Final = [
     Row(34, "log cut below the position", faults.log_cut, 10, same_alerts=False),
     Row(35, "committed offset moved by hand", faults.offsets_reset, 10, same_alerts=False),
     Row(36, "broker stands still, 2 s of 3", faults.slow_broker, 10, session=DEFAULT),
+    Row(37, "broker away at start", faults.broker_away_at_start, 6, bound=30.0),
+    Row(38, "disk full at a worker", faults.own_disk_full, 4),
+    Row(39, "disk full at the broker", faults.broker_disk_full, 6, bound=30.0, cluster="small"),
+    Row(
+        40,
+        "end of a transaction comes late",
+        faults.late_commit,
+        20,
+        modes=("exactly_once",),
+        point=faults.HELD,
+    ),
 ]
-MIXED: Final = 40
+MIXED: Final = 41
 
 
 def table(minutes: float) -> dict[int, Row]:

@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,7 @@ class System:
         lost: Input partition -> records that are declared lost.
         slowest_stop: Seconds that the slowest SIGTERM took.
         recoveries: Seconds that each wait for it to catch up took.
+        stack: What is left with it, once its workers have ended.
         per_step: Share of the load that is written at once, at a steady pace.
     """
 
@@ -73,6 +75,7 @@ class System:
         self.lost: dict[int, int] = {}
         self.slowest_stop = 0.0
         self.recoveries: list[float] = []
+        self.stack = ExitStack()
         self.per_step = PER_STEP
         self.running: list[Worker] = []
         self.fed = 0
@@ -95,6 +98,7 @@ class System:
     def __exit__(self, *_: object) -> None:
         for worker in self.app.workers:  # one that is stopped by SIGSTOP dies of SIGKILL too
             worker.kill()
+        self.stack.close()
         self._scan.close()
         self._producer.purge()
 
@@ -220,12 +224,18 @@ def reset(admin: AdminClient) -> None:
     for future in admin.delete_topics(present).values() if present else ():
         future.result(20)
 
+    error: BaseException | None = None
+
     def group_is_gone() -> bool:
+        nonlocal error
         (future,) = admin.delete_consumer_groups([APP]).values()
         error = future.exception()
         return error is None or "GROUP_ID_NOT_FOUND" in str(error)
 
-    wait_until(group_is_gone, 40, "the consumer group is empty and deleted", 0.2)
+    try:
+        wait_until(group_is_gone, 40, "the consumer group is empty and deleted", 0.2)
+    except AssertionError as late:
+        raise AssertionError(f"{late}: {error}") from None
     gone: Callable[[], bool] = lambda: not set(mine) & admin.list_topics(timeout=5).topics.keys()  # noqa: E731
     wait_until(gone, 30, "the topics are gone")
 

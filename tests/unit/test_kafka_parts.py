@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import KafkaError, Message
 
+from consumer import kafka_defaults as defaults
 from consumer.batch import RawBatch
 from consumer.kafka import Admin, Reader, Scan, Writer, embedded_broker
 from consumer.kafka_batches import cut, to_items
@@ -173,3 +174,17 @@ def test_a_listener_that_hangs_up_is_told() -> None:
     assert last[0] == "_TRANSPORT"
     assert last[1].startswith("127.0.0.1:")
     assert "Disconnected" in last[1]
+
+
+def test_how_long_a_transaction_and_a_silent_connection_may_last() -> None:
+    """The client refuses an answer that may come later than the transaction ends."""
+    for client, transaction, silent in (
+        ({}, 8_000, 8_000),
+        ({"session.timeout.ms": 2_500}, 2_000, 2_000),
+        ({"transaction.timeout.ms": 60_000}, 60_000, 15_000),
+        ({"socket.timeout.ms": 5_000}, 8_000, 5_000),
+    ):
+        ours = {**client, **defaults.transaction(client, "app-1")}
+        assert ours["transaction.timeout.ms"] == transaction
+        assert ours["socket.timeout.ms"] == silent
+        Writer({"bootstrap.servers": "127.0.0.1:1", **client}, None, ours).close()
