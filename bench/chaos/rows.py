@@ -96,7 +96,7 @@ _OTHERS: Final = [
     Row(27, "rebalance storm, up to 4 members", faults.rebalance_storm, 20),
     Row(28, "network: 0.3 s each way", faults.slow_network, 10),
     Row(29, "network: connections cut", faults.cut_connections, 20),
-    Row(30, "network: half-open connections", faults.half_open, 20, bound=90.0, session=DEFAULT),
+    Row(30, "network: half-open connections", faults.half_open, 20, bound=40.0, session=DEFAULT),
     Row(31, "records of every reject reason", faults.poison, 4, plan=POISONED),
     Row(32, "input partitions 4 to 6", faults.growth, 10, plan=GROWING, same_alerts=False),
     Row(33, "workers 1, 4, 1", faults.scale, 10),
