@@ -26,6 +26,7 @@ from consumer.command_line import (
 )
 from consumer.commands_audit import audit
 from consumer.commands_baseline import baseline_app
+from consumer.commands_budget import budget
 from consumer.durations import to_microseconds
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ commands_bridge.add_to(app)
 commands_incidents.add_to(app)
 commands_operate.add_to(app)
 app.command()(audit)
+app.command()(budget)
 
 
 def main() -> None:

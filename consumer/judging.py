@@ -20,6 +20,7 @@ from sketches.detection import DetectionSettings
 from sketches.given import GivenBaseline
 from sketches.monitor import ModelMonitor
 from sketches.profile import Profile
+from sketches.report import StreamBudget
 
 _TOGETHER = 2**18  # bytes of profiles that are decoded at once
 _NONE = Standing(0, 0, 0, 0.0, 0, 0, ())  # before the first window
@@ -68,6 +69,10 @@ class MonitoredModel:
         for version, _ in read.profiles:
             self._versions.setdefault(version, since)
         return list(self._book.apply(report, self._context(ranges)))
+
+    def budgets(self) -> tuple[StreamBudget, ...]:
+        """How each version and segment keeps to its budget."""
+        return self._monitor.budgets()
 
     def command(self, command: Command, ranges: Ranges) -> list[Event]:
         """As ``ModelJudge.command``."""

@@ -25,7 +25,7 @@ from .first_look import FirstLook
 from .given import GivenBaseline
 from .prior import Priors
 from .profile import Profile
-from .report import BaselineLearned, Key, MonitorReport
+from .report import BaselineLearned, Key, MonitorReport, StreamBudget
 from .signals import (
     Gates,
     feature_rule,
@@ -372,6 +372,13 @@ class ModelMonitor:
             for tests in zip(self._tests(), extra, strict=True)
         )
         return soft, hard
+
+    def budgets(self) -> tuple[StreamBudget, ...]:
+        """How each stream keeps to the budget."""
+        return tuple(
+            StreamBudget(*parts(name), each.watch is not None, each.tried, each.detectable())
+            for name, each in self._streams.items()
+        )
 
     def _retune(self) -> None:
         self._watched = len(set[str]().union(*map(Stream.watched, self._streams.values())))

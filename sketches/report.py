@@ -54,6 +54,20 @@ class BaselineLearned(msgspec.Struct, frozen=True):
     detectable: tuple[tuple[str, str, float], ...] = ()
 
 
+class StreamBudget(msgspec.Struct, frozen=True):
+    """How a stream keeps to its budget; the attributes are those of ``BaselineLearned``.
+
+    Attributes:
+        watched: False: its baseline is still being learned.
+    """
+
+    version: str
+    segment: str
+    watched: bool
+    trial: Trial | None
+    detectable: tuple[tuple[str, str, float], ...]
+
+
 class MonitorReport(msgspec.Struct, frozen=True):
     """What a monitor says about one window.
 
