@@ -185,3 +185,14 @@ def test_workers_of_one_process_are_started_again_and_change_nothing(
     assert other.counted() == dict(calm.produced)
     assert without_ids(other.alerts()) == without_ids(calm.alerts)
     assert not (report := other.audited())["violations"], report
+
+
+def test_budget_says_what_is_promised_and_what_can_be_seen(calm: Calm) -> None:
+    plain, json = calm.app.command("budget"), calm.app.command("budget", "--json")
+    assert plain.ended(20) == 0, plain.text
+    assert json.ended(20) == 0, json.text
+    assert "model-0" in plain.text
+    told = {each["model"]: each for each in orjson.loads(json.text)}
+    for name in ("model-0", "model-1"):
+        assert told[name]["told"]
+        assert told[name]["streams"]
