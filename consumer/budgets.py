@@ -89,8 +89,8 @@ def lines(found: Sequence[ModelBudget]) -> list[str]:
         told = ", ".join(f"{n} {name}" for name, n in sorted(each.told.items())) or "none"
         text += [
             f"{each.model} of {each.topic}",
-            f"  promised  at most {each.warnings:g} warnings and {each.criticals:g} critical "
-            "incidents a week that mean nothing",
+            f"  promised  false incidents a week: at most {each.warnings:g} warnings, "
+            f"{each.criticals:g} critical",
             f"  told      {told}",
         ]
         for stream in each.streams:
