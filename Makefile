@@ -7,7 +7,7 @@ N ?= 20
 ROWS ?=
 MINUTES ?= 30
 
-.PHONY: help test test-long test-quick lint types demo demo-verify crash bench bench-quick soak soak-quick chaos chaos-quick chaos-readme profile readme contract asyncapi-parser clean
+.PHONY: help test test-long test-quick lint types demo demo-verify crash bench bench-quick study study-quick study-readme soak soak-quick chaos chaos-quick chaos-readme profile readme contract asyncapi-parser clean
 
 help:
 	@echo "make test         lint, types, unit, property and real-Kafka tests"
@@ -17,6 +17,8 @@ help:
 	@echo "make crash N=20   kill -9 and rebalances on real Kafka; alerts must equal the undisturbed run's"
 	@echo "make chaos ROWS=1,20-24  faults on real Kafka, every row unless ROWS says which; bench/chaos.json"
 	@echo "make bench        cost beside consume + orjson.loads and beside peers; bench/results.json"
+	@echo "make study        what the defaults detect and what they raise for nothing; bench/study/"
+	@echo "make study-readme  the README's section on detection from bench/study/results.json"
 	@echo "make readme       the README's section on cost from bench/results.json"
 	@echo "make contract     the schema of the alerts and the AsyncAPI document from the code"
 	@echo "make asyncapi-parser  the official parser reads the AsyncAPI document; needs node"
@@ -72,6 +74,16 @@ bench: $(VENV)/.ready
 
 bench-quick: $(VENV)/.ready
 	$(BIN)/python -m bench --quick
+
+# Parts that are done are kept in .study until the code that decides changes: it can be interrupted.
+study: $(VENV)/.demo
+	$(BIN)/python -m bench.study --out bench/study
+
+study-quick: $(VENV)/.demo
+	$(BIN)/python -m bench.study --quick
+
+study-readme: $(VENV)/.ready
+	$(BIN)/python -m bench.study --readme
 
 soak: $(VENV)/.ready
 	$(BIN)/python -m bench.soak --minutes 30 --out bench/results.json

@@ -89,7 +89,7 @@ def _windows(quick: bool, rounds: int) -> dict[str, object]:
     found: dict[str, list[Cost]] = {key: [] for key in cases}
     for number in range(rounds):
         for key, case in cases.items():
-            found[key].append(_fold(case, seed=number))
+            found[key].append(folded(case, seed=number))
     say(f"a window of one model, {RECORDS} records unless said otherwise\n")
     say(f"{'signals':>18} {'ms':>8}  min-max         of these reading profiles   events")
     times = {}
@@ -138,7 +138,7 @@ def _week(quick: bool) -> dict[str, object]:
     }
 
 
-def _fold(case: Case, seed: int) -> Cost:
+def folded(case: Case, seed: int) -> Cost:
     """Fold a log; the cost of the windows that are watched."""
     partition = _partition(case)
     log = _log(case, seed)

@@ -1,0 +1,161 @@
+"""The parts of the study that run by themselves, and the cache that lets it go on where it was."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import msgspec
+import orjson
+
+from bench.study import cost, faults, flights, incidents, peers, raw_weeks, robust, streams, watched
+from bench.study.plan import Sizes
+from bench.study.scores import delays
+from bench.study.world import KINDS
+
+ROOT = Path(__file__).parents[2]
+DECIDING = ("sketches", "alerts", "consumer", "bench/study")
+FAULTS = ("nulls", "unit change", "stuck", "new category", "volume")
+Task = Callable[[], Any]
+
+
+def tasks(size: Sizes) -> dict[str, Task]:
+    """All of them by name, the longest first."""
+    nulls = streams.nulls(size.null_window, size.null_records)
+    found: dict[str, Task] = {}
+    for seed in range(size.world_seeds):
+        found[f"world/{seed}"] = partial(_world, size, seed)
+    for seed in range(size.fast_seeds):
+        found[f"1,000 records/s/{seed}"] = partial(_independent, size, 1_000, seed)
+        found[f"10 records/s/{seed}"] = partial(_independent, size, 10, seed)
+    for part in range(size.incident_parts):
+        found[f"incidents/{part}"] = partial(_incidents, size, part)
+    for name in nulls:
+        for seed in range(size.null_seeds):
+            found[f"null/{name}/{seed}"] = partial(_null, size, name, seed)
+        found[f"peers/{name}"] = partial(_peers, size, name)
+    for name, stream in nulls.items():
+        if stream.draw is not None:
+            found[f"raw/{name}"] = partial(_raw, size, name)
+    found["flights"] = flights.undisturbed
+    for name in flights.FAULTS if size.flights else ():
+        found[f"flights/{name}"] = partial(_flights, size, name)
+    found["faults"] = partial(incidents.summed, size.faults, FAULTS, 7)
+    found["spikes"] = partial(incidents.summed, size.spikes, ("spike",), 9)
+    found["not finite"] = partial(robust.not_finite, size.robust, list(KINDS), 10)
+    found["restart"] = partial(robust.restarted, size.robust, list(KINDS), 11)
+    found["cost"] = partial(cost.run, size.cost)
+    return found
+
+
+def _null(size: Sizes, name: str, seed: int) -> dict[str, Any]:
+    stream = streams.nulls(size.null_window, size.null_records)[name]
+    held = faults.SLOW if "location" in stream.layout.signals else {}
+    return _told(watched.run(stream, size.nulls, held, seed))
+
+
+def _independent(size: Sizes, per_second: int, seed: int) -> dict[str, Any]:
+    held = faults.FAST if per_second == 1_000 else faults.SLOW
+    return _told(watched.run(streams.independent(per_second), size.fast, held, seed))
+
+
+def _world(size: Sizes, seed: int) -> dict[str, Any]:
+    return _told(watched.run(streams.bench_world(), size.world, faults.WORLD, seed))
+
+
+def _told(found: watched.Watched) -> dict[str, Any]:
+    return found._asdict()
+
+
+def _peers(size: Sizes, name: str) -> dict[str, Any]:
+    stream = streams.nulls(size.null_window, size.null_records)[name]
+    features, weeks, records = size.peers
+    rows = peers.per_window(stream, weeks, features, 0)
+    return rows | peers.per_record(stream, records, size.null_records, 0)
+
+
+def _raw(size: Sizes, name: str) -> dict[str, Any]:
+    stream = streams.nulls(size.null_window, size.null_records)[name]
+    return raw_weeks.run(stream, size.null_records, size.raw, 0)
+
+
+def _incidents(size: Sizes, part: int) -> dict[str, Any]:
+    kinds = list(KINDS)
+    turned = part * size.incidents.models * size.incidents.slots % len(kinds)
+    return incidents.summed(size.incidents, (*kinds[turned:], *kinds[:turned]), part)
+
+
+def _flights(size: Sizes, name: str) -> dict[str, Any]:
+    change = flights.FAULTS[name][0]
+    return delays(flights.injected(change, size.flights, 6), 2)._asdict()
+
+
+def digest() -> str:
+    """Of the code that decides, so that no result outlives it."""
+    found = blake2b(digest_size=8)
+    for top in DECIDING:
+        for path in sorted((ROOT / top).rglob("*.py")):
+            if path.name not in {"report.py", "__main__.py"}:
+                found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def run(
+    size: Sizes, wanted: Mapping[str, Task], folder: Path | None, workers: int
+) -> dict[str, Any]:
+    """Results by name, of a task or of the cache.
+
+    Args:
+        size: Of the study.
+        wanted: Tasks.
+        folder: Of the cache; None: none.
+        workers: Processes.
+    """
+    code = f"{digest()} {orjson.dumps(msgspec.to_builtins(size)).decode()}"
+    key = blake2b(code.encode(), digest_size=8).hexdigest()
+    found: dict[str, Any] = {}
+    if folder is not None:
+        folder.mkdir(exist_ok=True)
+        for name in wanted:
+            path = _path(folder, key, name)
+            if path.exists():
+                found[name] = orjson.loads(path.read_bytes())
+    rest = [name for name in wanted if name not in found]
+    begun = monotonic()
+    with ProcessPoolExecutor(workers) as pool:
+        going = {pool.submit(_timed, wanted[name]): name for name in rest}
+        for future in as_completed(going):
+            name = going[future]
+            seconds, value = future.result()
+            found[name] = value
+            if folder is not None:
+                _path(folder, key, name).write_bytes(orjson.dumps(value))
+            sys.stderr.write(f"{monotonic() - begun:7.1f} s  {name} ({seconds:.1f} s)\n")
+    return {name: found[name] for name in wanted}
+
+
+def _timed(task: Task) -> tuple[float, Any]:
+    begun = monotonic()
+    value = orjson.loads(orjson.dumps(_plain(task())))
+    return monotonic() - begun, value
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Named tuples as tables; infinite and unknown numbers as null."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {key: _plain(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(held) for held in value]
+    return value
+
+
+def _path(folder: Path, key: str, name: str) -> Path:
+    return folder / f"{key}-{blake2b(name.encode(), digest_size=6).hexdigest()}.json"
