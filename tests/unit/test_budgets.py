@@ -50,7 +50,7 @@ def test_a_model_under_watch() -> None:
     assert 0.1 < least < 1
     assert whole.detectable[0][1] == "volume"
     text = "\n".join(lines([found]))
-    assert "promised  at most 5 warnings and 1 critical" in text
+    assert "at most 5 warnings, 1 critical" in text
     assert "told      2 warning" in text
     assert "0 alarms in" in text
 
