@@ -23,9 +23,10 @@ from .blocks import DAY, Block
 from .detection import Change, Severity
 from .profile import KINDS, Profile
 from .reading import QUANTILES, most_frequent, typical_sizes
+from .reference import places
 from .signals import JUMP, RULES
 from .state import pack_all, unpack_all
-from .table import BoolArray, FloatArray, Kind
+from .table import BoolArray, FloatArray, IntArray, Kind
 
 DETECTOR: Final = "FirstLook"
 FAULTS: Final = ("kind", "missing", "stuck", "magnitude")
@@ -41,6 +42,8 @@ _LOW: Final = 0.6  # of the usual records per second
 _ALIKE: Final = math.log(2.5)
 _OF_JUMP: Final = 0.4  # by which quantiles of few values may differ
 _NO_WIDTH: Final = -1000.0
+_VALUE_KINDS: Final = [Kind.NUMBER, Kind.TEXT, Kind.BOOLEAN, Kind.OTHER]
+_KEPT: Final = 8  # sets of names whose places are remembered
 _WEIGHT: Final = 0.25  # of a new block in the usual sizes
 
 
@@ -74,6 +77,7 @@ class FirstLook:
         self.whole = 0  # records
         self.begun: list[Fault] = []
         self.over: list[Fault] = []
+        self._known_places: dict[tuple[str, ...], IntArray] = {}
 
     def add(self, block: Block, profile: Profile) -> None:
         """Look at a block: ``begun`` and ``over`` say what it has shown."""
@@ -81,13 +85,52 @@ class FirstLook:
             self._make_room(tuple(sorted({*self.names, *profile.names})))
         if self.start is None:
             self.start = block.start
-        at = np.array([self.names.index(name) for name in profile.names], dtype=np.int64)
         kinds = np.zeros((len(self.names), KINDS))
-        kinds[at] = profile.kinds
+        kinds[self._places(profile.names)] = profile.kinds
         present = kinds[:, Kind.NUMBER :].sum(axis=1)
         frequent, sizes = self._of_values(profile)
-        faulty, after = self._faulty(profile.records, kinds, present, frequent, sizes)
-        low = self._is_low(block, profile.records)
+        if self._is_quiet(kinds, present, frequent, sizes):
+            self.begun, self.over = [], []
+            self.runs[:] = 0.0
+            faulty = np.zeros(self.runs.shape, dtype=bool)
+        else:
+            faulty = self._judge(block, profile.records, kinds, present, frequent, sizes)
+        self._learn(profile.records, kinds, present, frequent, sizes, faulty)
+        self.seconds += (block.end - block.start) / 1e6
+        self.whole += profile.records
+
+    def _places(self, names: tuple[str, ...]) -> IntArray:
+        """Where these stand among all names."""
+        known = self._known_places.get(names)
+        if known is None or len(self._known_places) > _KEPT:
+            self._known_places = {}
+            known = self._known_places[names] = places(names, self.names)
+        return known
+
+    def _is_quiet(
+        self, kinds: FloatArray, present: FloatArray, frequent: FloatArray, sizes: FloatArray
+    ) -> bool:
+        """Whether no feature can show a fault, begin or end one; cheaper than to judge them."""
+        if (present == 0).any() or (self.told == 1).any() or (frequent >= 1.0).any():
+            return False
+        fresh = (self.kinds == 0) & (kinds > 0)
+        if fresh[:, _VALUE_KINDS].any():
+            return False
+        middle = len(QUANTILES) // 2
+        return not (np.abs(sizes[:, middle] - self.sizes[:, middle]) > JUMP).any()
+
+    def _judge(
+        self,
+        block: Block,
+        records: int,
+        kinds: FloatArray,
+        present: FloatArray,
+        frequent: FloatArray,
+        sizes: FloatArray,
+    ) -> BoolArray:
+        """Which fault each feature shows, shape (A, 4); sets ``begun`` and ``over``."""
+        faulty, after = self._faulty(records, kinds, present, frequent, sizes)
+        low = self._is_low(block, records)
         if low:
             faulty[:, 1:3] &= np.asarray(self.told[:, 1:3] == 1)
         begun: BoolArray = faulty & np.asarray(self.runs == 0)
@@ -99,9 +142,7 @@ class FirstLook:
         self.told[sure], self.told[over] = 1, 2
         self.begun = self._faults(sure, before, after)
         self.over = self._faults(over, before, after)
-        self._learn(profile.records, kinds, present, frequent, sizes, faulty)
-        self.seconds += (block.end - block.start) / 1e6
-        self.whole += profile.records
+        return faulty
 
     def _faulty(
         self,
@@ -143,15 +184,15 @@ class FirstLook:
         held = profile.numbers
         many = np.flatnonzero(held.count >= _LEAST)
         if len(many):
-            at = [self.names.index(held.names[row]) for row in many.tolist()]
+            at = self._places(held.names)[many]
             wide = np.full(len(held.names), np.inf)
             same = most_frequent(held.histogram, held.count, wide)
             # A bin that holds all may hold values that differ.
             varied = (held.minimum != held.maximum) & (same == held.count)
             frequent[at] = np.where(varied, 0.99, same / np.maximum(held.count, 1))[many]
             found, values = typical_sizes(held.histogram)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                sizes[at] = np.where(values[:, None] >= _LEAST, np.log(found), np.nan)[many]
+            found[values < _LEAST] = np.nan
+            sizes[at] = np.log(found)[many]
         for name, text in profile.texts.items():
             if text.total >= _LEAST:
                 at_text = self.names.index(name)
@@ -173,7 +214,7 @@ class FirstLook:
         faulty: BoolArray,
     ) -> None:
         """What is faulty is not usual."""
-        here = (self.kinds.sum(axis=1) > 0) | (kinds.sum(axis=1) > 0)
+        here = (self.kinds + kinds).any(axis=1)
         gone, same, jump = faulty[:, 1:].T
         self.records += np.where(here & ~gone, records, 0)
         self.kinds += np.where(faulty[:, :1], 0.0, kinds)
@@ -183,8 +224,8 @@ class FirstLook:
         first = new & ~np.isfinite(self.sizes).all(axis=1)
         step = np.where(new[:, None], sizes - np.where(first[:, None], sizes, self.sizes), 0.0)
         self.sizes = np.where(first[:, None], sizes, self.sizes + _WEIGHT * step)
-        counted = (present > 0, present > 0, fine, new)
-        self.blocks += np.stack(counted, axis=1)
+        for column, counted in enumerate((present > 0, present > 0, fine, new)):
+            self.blocks[:, column] += counted
 
     def _usual(self) -> FloatArray:
         """What was usual of each fault, shape (A, 4)."""
@@ -254,7 +295,7 @@ class FirstLook:
             new = np.full((len(names), *old.shape[1:]), lacking)
             new[place] = old
             setattr(self, name, new)
-        self.names = names
+        self.names, self._known_places = names, {}
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain values."""
