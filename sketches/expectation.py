@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from .state import pack_all, pack_small, unpack_all, unpack_small
+from .state import Packed, pack_all, pack_small, unpack_all, unpack_small
 from .table import BoolArray, FloatArray, IntArray
 
 HOUR: Final = 3_600_000_000  # microseconds
@@ -49,6 +49,7 @@ class Expectation:
         self._slope: FloatArray = np.zeros((len(CANDIDATES), signals))
         self._used: tuple[FloatArray, FloatArray] = (self._base[0], self._slope[0])
         self._seen: BoolArray = np.zeros(_WEEK, dtype=bool)
+        self._packed: tuple[Packed, Packed] | None = None  # the tables, until they change
 
     @property
     def hours(self) -> int:
@@ -89,6 +90,7 @@ class Expectation:
 
     def move(self, signal: int, shift: float) -> None:
         """Expect a signal this much higher, at all times."""
+        self._packed = None
         self._total[:, signal] += np.float32(shift) * self._weight[:, signal]
         self._base[:, signal] += shift
         self._used = self._chosen()
@@ -100,6 +102,7 @@ class Expectation:
 
     def forget(self, signals: BoolArray) -> None:
         """Begin anew for some signals, shape (S,)."""
+        self._packed = None
         self._weight[:, signals] = self._total[:, signals] = 0.0
         self._error[:, signals] = 0.0
         self._base[:, signals] = self._slope[:, signals] = 0.0
@@ -108,6 +111,7 @@ class Expectation:
 
     def rescale(self, factor: FloatArray, shift: FloatArray) -> None:
         """As if every value had been ``factor * value + shift``."""
+        self._packed = None
         self._total[:] = factor * self._total + shift * self._weight
         for weight, total in self._waiting.values():
             total[:] = factor * total + shift * weight
@@ -124,6 +128,7 @@ class Expectation:
     def _learn(self, hour: int, delay: int) -> None:
         """Move into the table what is older than ``delay`` hours before ``hour``."""
         for at in sorted(each for each in self._waiting if each < hour - delay):
+            self._packed = None
             weight, total = self._waiting.pop(at)
             self._try_out(at, weight, total)
             row = at % _WEEK
@@ -178,9 +183,11 @@ class Expectation:
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain values."""
+        if self._packed is None:
+            self._packed = pack_small(self._weight), pack_small(self._total)
         return {
-            "weight": pack_small(self._weight),
-            "total": pack_small(self._total),
+            "weight": self._packed[0],
+            "total": self._packed[1],
             "seen": pack_small(self._seen),
             "error": pack_small(self._error),
             "choice": pack_small(self.choice),

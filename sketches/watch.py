@@ -201,11 +201,12 @@ class Watch:
     def _confirm(self, last: Dyadic, end: int, gates: Gates) -> list[Finding]:
         self._give_up()
         # Where no mean passes what is worth telling, there is nothing to confirm.
-        far = [
-            signal
-            for signal in sorted(self._waiting)
-            if np.abs(last.mean[1:, signal]).max() > gates.least[signal]
-        ]
+        waiting = sorted(self._waiting)
+        if not waiting:
+            return []
+        largest = np.abs(last.mean[1:, waiting]).max(axis=0)
+        near = (largest > gates.least[waiting]).tolist()
+        far = [signal for signal, passes in zip(waiting, near, strict=True) if passes]
         return self._confirmed(far, end, gates) if far else []
 
     def _confirmed(self, signals: list[int], end: int, gates: Gates) -> list[Finding]:
