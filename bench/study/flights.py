@@ -7,7 +7,7 @@ worst days are computed from the data: highest share of departures cancelled or 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from alerts.events import from_message
+from alerts.events import Event, Opened, Updated, from_message
 from bench.study import raw
-from bench.study.scores import Delays, Told, delays
+from bench.study.scores import Told
 from consumer.replay import run as replay
 from consumer.settings import load
 from demo import flights
@@ -66,8 +66,8 @@ def records() -> list[tuple[datetime, Record]]:
     ]
 
 
-def replayed(lines: Iterator[Record]) -> list[Told]:
-    """Incidents by the command's own function."""
+def replayed(lines: Iterator[Record]) -> list[Event]:
+    """Events by the command's own function."""
     with tempfile.TemporaryDirectory(prefix="study-") as name:
         folder = Path(name)
         (folder / "flights.jsonl").write_bytes(b"\n".join(map(orjson.dumps, lines)) + b"\n")
@@ -76,20 +76,20 @@ def replayed(lines: Iterator[Record]) -> list[Told]:
         settings = load(folder / "streamgauge.toml", [])
         inputs = [str(folder / "flights.jsonl")]
         replay(settings, inputs, out, baseline_until=UNTIL, quiet=True)
-        return raw.told(map(from_message, out.read_bytes().splitlines()))
+        return [from_message(line) for line in out.read_bytes().splitlines()]
 
 
 def undisturbed() -> Found:
     """The year as it was."""
     all_flights = flights.read()
     worst = flights.worst_days(all_flights)
-    told = replayed(record for _, record in records())
+    told = raw.told(replayed(record for _, record in records()))
     days = [day(one.onset) for one in told]
-    lasting = set(days)
+    found = set(days)
     return Found(
         told,
         sum(each in worst for each in days),
-        [each.isoformat() for each in STORMS if each in lasting],
+        [each.isoformat() for each in STORMS if each in found],
     )
 
 
@@ -133,30 +133,52 @@ def shifted(name: str, by: float) -> Break:
     return change
 
 
-FAULTS: Mapping[str, tuple[Break, str, str]] = {
-    "nulls +50 points": (_nulls, "missing", "distance"),
-    "unit x1000": (_unit, "unit_change", "distance"),
-    "stuck": (_stuck, "stuck", "distance"),
-    "unseen 5 %": (_unseen, "new_category", "carrier"),
-    "traffic -50 %": (_volume, "volume", ""),
+FAULTS: Mapping[str, tuple[Break, str]] = {
+    "nulls +50 points": (_nulls, "distance"),
+    "unit x1000": (_unit, "distance"),
+    "stuck": (_stuck, "distance"),
+    "unseen 5 %": (_unseen, "carrier"),
+    "traffic -50 %": (_volume, ""),
+}
+# Half a standard deviation of all flights of the year.
+SHIFTS: Mapping[str, tuple[Break, str]] = {
+    "0.5 sd of distance": (shifted("distance", 367.0), "distance"),
+    "0.5 sd of air_time": (shifted("air_time", 47.0), "air_time"),
 }
 LENGTH = timedelta(hours=24)
 
 
-def injected(change: Break, count: int, seed: int) -> list[float | None]:
-    """Windows with data until an incident, of so many injections spread over the 36 weeks."""
+def injected(change: Break, feature: str, count: int, seed: int) -> list[float | None]:
+    """Windows with data until a feature is told of, of so many injections over the 36 weeks.
+
+    Args:
+        change: What is done to the flights of ``LENGTH``.
+        feature: That must be told of; empty: the volume.
+        count: Injections.
+        seed: Of their times, by day.
+    """
     random = np.random.default_rng(seed)
     held = records()
-    quiet = {one.opened for one in replayed(record for _, record in held)}
+    quiet = set(_named(replayed(record for _, record in held), feature))
     step = (LAST - UNTIL) / (count + 1)
     starts = []
     for at in range(count):
         start = UNTIL + step * (at + 0.5) + timedelta(hours=int(random.integers(0, 48)))
         # By day, when there are flights to see it by.
         starts.append(start.replace(hour=int(random.integers(12, 24)), minute=0, second=0))
-    told = replayed(_broken(held, starts, change, random))
+    told = _named(replayed(_broken(held, starts, change, random)), feature)
     ends = sorted({int(time.timestamp()) // 3600 * HOUR + HOUR for time, _ in held})
-    return [_windows(start, told, ends, quiet) for start in starts]
+    return [_windows(start, [one for one in told if one not in quiet], ends) for start in starts]
+
+
+def _named(events: Iterable[Event], feature: str) -> list[int]:
+    """When a feature was told of, in an incident of its own or in one that was open."""
+    return [
+        raw.micros(event.time)
+        for event in events
+        if isinstance(event, Opened | Updated)
+        and any(change.feature == feature for change in event.changes)
+    ]
 
 
 def _broken(
@@ -174,21 +196,9 @@ def _broken(
             yield record
 
 
-def _windows(
-    start: datetime, told: Sequence[Told], ends: Sequence[int], quiet: set[int]
-) -> float | None:
-    """Windows from a start to the first incident that the undisturbed year does not have."""
+def _windows(start: datetime, told: Sequence[int], ends: Sequence[int]) -> float | None:
+    """Windows from a start to what is told first."""
     begun = int(start.timestamp()) * 1_000_000
     over = begun + int(LENGTH.total_seconds()) * 1_000_000
-    opened = [one.opened for one in told if begun < one.opened <= over and one.opened not in quiet]
-    if not opened:
-        return None
-    return float(sum(begun < end <= min(opened) for end in ends))
-
-
-def faults(count: int, seed: int) -> dict[str, Delays]:
-    """Of every fault of row 7, in windows of data."""
-    return {
-        name: delays(injected(change, count, seed + at), 2)
-        for at, (name, (change, _, _)) in enumerate(FAULTS.items())
-    }
+    found = [time for time in told if begun < time <= over]
+    return float(sum(begun < end <= min(found) for end in ends)) if found else None

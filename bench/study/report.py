@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- make study-readme writes from here -->\n", "<!-- to here -->\n"
+BEGIN, END = "<!-- make study-readme writes from here -->\n", "<!-- study to here -->\n"
 NAMED = "ADWIN", "PageHinkley"
+LEAST = 0.01  # what zero is drawn at
 OURS, PEERS = "#1f77b4", "#7f7f7f"
 
 
@@ -109,20 +110,20 @@ def _false_alarms(results: Mapping[str, Any], path: Path) -> None:
 
     peers = [f"{name} per {unit}" for unit in ("window", "record") for name in NAMED]
     shown = ["streamgauge", *peers]
-    marks = dict(zip(shown, ("o", "s", "^", "D", "v"), strict=True))
-    names = [name for name, held in results["streams"].items() if len(held) > 2]
-    figure, axes = plt.subplots(figsize=(8, 0.45 * len(names) + 1.6), layout="constrained")
-    for detector, mark in marks.items():
+    names = [name for name, held in results["streams"].items() if "ADWIN per window" in held]
+    figure, axes = plt.subplots(figsize=(8, 0.6 * len(names) + 1.6), layout="constrained")
+    for place, (detector, mark) in enumerate(zip(shown, "os^Dv", strict=True)):
+        colour = OURS if detector == "streamgauge" else PEERS
+        label: str | None = detector
         for row, stream in enumerate(names):
             held = results["streams"][stream].get(detector)
-            if held is None or not held.get("false_alarms"):
+            if held is None:
                 continue
-            false = held["false_alarms"]
-            colour = OURS if detector == "streamgauge" else PEERS
-            least = 0.01
-            point = max(false["rate"], least)
-            axes.plot([max(false["low"], least), false["high"]], [row, row], color=colour, lw=1)
-            axes.plot(point, row, mark, color=colour, ms=5, label=detector if not row else None)
+            false, y = held["false_alarms"], row + (place - 2) * 0.15
+            ends = [max(false[end], LEAST) for end in ("low", "high")]
+            axes.plot(ends, [y, y], color=colour, lw=1)
+            axes.plot(max(false["rate"], LEAST), y, mark, color=colour, ms=5, label=label)
+            label = None
     axes.axvline(5, color="#d62728", lw=1, ls="--", label="budget of warnings")
     axes.set_xscale("log")
     axes.set_yticks(range(len(names)), names)

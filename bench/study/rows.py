@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bench.study import incidents, peers, streams
+from bench.study import flights, incidents, peers, streams
 from bench.study.plan import Sizes
 from bench.study.scores import Delays, Rate, Score, delays, rate
 from sketches.detection import DetectionSettings
@@ -103,14 +103,16 @@ def _slow(found: Found, size: Sizes) -> Row:
     arl = peers.run_length(false, updates)
     value: dict[str, Any] = {}
     must: dict[str, Any] = {}
-    for name, held in fault_delays(of).items():
+    found_in = fault_delays(of)
+    for name, seconds in (("0.25 sd", 75.0), ("0.5 sd", 25.0)):
         # Ten seconds are a hundred records: a mean of them is ten times as sharp.
         shift = float(name.removesuffix(" sd")) * 10
         oracle = peers.oracles(arl, shift, 10.0, size.oracle, 4)["FOCuS"]
-        value[name] = held.median
-        must[name] = 1.3 * oracle.median
-    passed = all(value[name] <= limit for name, limit in must.items())
-    title = f"10 records/s: median delay, s; must: 1.3 of FOCuS's at a run length of {arl:.1e}"
+        value[name], must[name] = found_in[name].median, seconds
+        value[f"{name} / FOCuS"] = found_in[name].median / oracle.median
+        must[f"{name} / FOCuS"] = 1.3
+    passed = _hold(value, must)
+    title = f"10 records/s: median delay, s, and over that of FOCuS at a run length of {arl:.0e}"
     return Row(title, value, must, _weeks(of), passed)
 
 
@@ -151,9 +153,15 @@ def _flights(found: Found) -> Row:
         "storm days share": 5 / 7,
     }
     for key, held in found.items():
-        if key.startswith("flights/"):
-            name = f"{key.removeprefix('flights/')} recall in 2 windows"
-            value[name], must[name] = held["recall"], 1.0
+        name = key.removeprefix("flights/")
+        if name in flights.FAULTS:
+            value[f"{name} recall in 2 windows"], must[f"{name} recall in 2 windows"] = (
+                held["recall"],
+                1.0,
+            )
+        elif name in flights.SHIFTS:
+            value[f"{name} recall"], must[f"{name} recall"] = held["recall"], 1.0
+            value[f"{name} windows"], must[f"{name} windows"] = _known(held["median"]), 3.0
     return Row("flights, 36 weeks", value, must, 36.0, _hold(value, must))
 
 
@@ -218,6 +226,10 @@ def _hold(value: Mapping[str, Any], must: Mapping[str, Any]) -> bool:
         value[name] >= limit if "recall" in name or "share" in name else value[name] <= limit
         for name, limit in must.items()
     )
+
+
+def _known(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
 
 
 def _weeks(of: Iterable[Any]) -> float:

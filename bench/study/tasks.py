@@ -28,7 +28,10 @@ Task = Callable[[], Any]
 def tasks(size: Sizes) -> dict[str, Task]:
     """All of them by name, the longest first."""
     nulls = streams.nulls(size.null_window, size.null_records)
-    found: dict[str, Task] = {}
+    found: dict[str, Task] = {
+        "flights": flights.undisturbed,
+        "spikes": partial(incidents.summed, size.spikes, ("spike",), 9),
+    }
     for seed in range(size.world_seeds):
         found[f"world/{seed}"] = partial(_world, size, seed)
     for seed in range(size.fast_seeds):
@@ -43,11 +46,9 @@ def tasks(size: Sizes) -> dict[str, Task]:
     for name, stream in nulls.items():
         if stream.draw is not None:
             found[f"raw/{name}"] = partial(_raw, size, name)
-    found["flights"] = flights.undisturbed
-    for name in flights.FAULTS if size.flights else ():
+    for name in {**flights.FAULTS, **flights.SHIFTS} if size.flights else ():
         found[f"flights/{name}"] = partial(_flights, size, name)
     found["faults"] = partial(incidents.summed, size.faults, FAULTS, 7)
-    found["spikes"] = partial(incidents.summed, size.spikes, ("spike",), 9)
     found["not finite"] = partial(robust.not_finite, size.robust, list(KINDS), 10)
     found["restart"] = partial(robust.restarted, size.robust, list(KINDS), 11)
     found["cost"] = partial(cost.run, size.cost)
@@ -92,8 +93,9 @@ def _incidents(size: Sizes, part: int) -> dict[str, Any]:
 
 
 def _flights(size: Sizes, name: str) -> dict[str, Any]:
-    change = flights.FAULTS[name][0]
-    return delays(flights.injected(change, size.flights, 6), 2)._asdict()
+    change, feature = {**flights.FAULTS, **flights.SHIFTS}[name]
+    within = 2 if name in flights.FAULTS else 24
+    return delays(flights.injected(change, feature, size.flights, 6), within)._asdict()
 
 
 def digest() -> str:

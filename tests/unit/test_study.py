@@ -6,9 +6,11 @@ import math
 from itertools import islice
 
 import numpy as np
+import orjson
 import pytest
 
-from bench.study import focus, incidents, streams, world
+from bench.study import focus, incidents, report, streams, world
+from bench.study.__main__ import RESULTS, ROOT
 from bench.study.plan import MINUTE
 from bench.study.scores import (
     NEAR,
@@ -127,3 +129,13 @@ def test_every_injection_has_a_slot_of_its_own() -> None:
         assert one.end - one.start == size.length
         slot = streams.START + DAY + at % 8 * size.slot
         assert slot <= one.start < one.end <= slot + size.slot
+
+
+def test_the_section_on_detection_is_what_the_results_say() -> None:
+    path = ROOT / "README.md"
+    if RESULTS.exists():
+        assert report.readme(path.read_text(), orjson.loads(RESULTS.read_bytes())) == (
+            path.read_text()
+        ), "run make study-readme"
+    else:
+        assert report.BEGIN in path.read_text()
