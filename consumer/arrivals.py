@@ -13,9 +13,9 @@ from .inputs import InputPartition
 from .kafka import Admin, Partition, Reader
 from .kafka_failures import KafkaFailure
 from .log_partitions import LogPartition
-from .scan import read_range
 from .settings import Settings
 from .start import starting_point
+from .state_topic import kept_values
 
 
 class Arrivals:
@@ -120,7 +120,7 @@ class Arrivals:
     ) -> InputPartition | LogPartition:
         topic, number = place
         if topic == self._settings.profiles_topic:
-            kept = self._kept(number)
+            kept = kept_values(self._settings, self._admin, number)
             committed = commit[0] if commit else None
             return LogPartition(self._settings, number, self.log_partitions(), kept, low, committed)
         state = None if commit is None else (commit[0], CommitState.from_metadata(commit[1]))
@@ -159,21 +159,3 @@ class Arrivals:
 
     def _at(self, place: Partition, when: datetime) -> int:
         return self._admin.offsets({place: int(when.timestamp() * 1_000_000)})[place]
-
-    def _kept(self, number: int) -> dict[bytes, bytes]:
-        """The last value of every key in the state topic's partition."""
-        place = self._settings.state_topic, number
-        ends = (
-            self._admin.offsets({place: "earliest"})[place],
-            self._admin.offsets({place: "latest"})[place],
-        )
-        kept: dict[bytes, bytes] = {}
-        for batch in read_range(self._settings.kafka, place, *ends, group=self._settings.group):
-            for key, value in zip(batch.keys, batch.values, strict=True):
-                if key is None:
-                    continue
-                if value is None:
-                    kept.pop(key, None)
-                else:
-                    kept[key] = value
-        return kept

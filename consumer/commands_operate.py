@@ -1,4 +1,4 @@
-"""Operators' commands: ``silence``, ``ack``, ``resolve``, ``expect``, ``accept``, ``silences``."""
+"""What operators say (`silence`, `ack`, `resolve`, `expect`, `accept`), and what they look up."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ Ends = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Make them commands of ``app``."""
-    for each in (silence, silences, ack, resolve, expect, accept):
+    for each in (silence, silences, ack, resolve, expect, accept, models):
         app.command()(each)
 
 
@@ -103,6 +103,20 @@ def silences(
         from consumer import operating  # noqa: PLC0415
 
         end(operating.silences(settings, json=json))
+
+
+def models(
+    config: Config = None,
+    set_: Set = None,
+    bootstrap: Bootstrap = None,
+    json: Annotated[bool, typer.Option("--json", help="One object a model, one a line.")] = False,
+) -> None:
+    """List what is watched: state, progress, lag, rejects, and what cannot be seen."""
+    with _explained():
+        settings = load_settings(config, set_, bootstrap, need_inputs=False)
+        from consumer.models import show  # noqa: PLC0415
+
+        end(show(settings, json=json))
 
 
 def ack(

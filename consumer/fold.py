@@ -33,6 +33,7 @@ from consumer.log import (
 from consumer.log_borders import LogBorders, Loss
 from consumer.silence import Silence
 from consumer.snapshots import FoldState, ModelPart, TopicPart
+from sketches.coverage import Coverage
 from sketches.detection import DetectionSettings
 
 HEARD: Final = 1_000  # ids of commands that are remembered
@@ -186,7 +187,17 @@ class Fold:
     def standings(self) -> dict[tuple[str, str], Standing]:
         """(topic, model) -> how it stands."""
         return {
-            (name, model): each.judge.standing()
+            (name, model): each.judge.standing()._replace(
+                silent=each.silence is not None and each.silence.told
+            )
+            for name, topic in self._topics.items()
+            for model, each in topic.models.items()
+        }
+
+    def coverage(self) -> dict[tuple[str, str], list[Coverage]]:
+        """(topic, model) -> what is seen of each of its versions and segments."""
+        return {
+            (name, model): each.judge.coverage()
             for name, topic in self._topics.items()
             for model, each in topic.models.items()
         }

@@ -10,6 +10,7 @@ from alerts.events import Event
 from consumer.completeness import Held
 from consumer.evidence import OffsetRange
 from consumer.log_borders import Loss
+from sketches.coverage import Coverage
 from sketches.detection import DetectionSettings
 from sketches.given import GivenBaseline
 from sketches.profile import Profile
@@ -52,6 +53,7 @@ class Standing(NamedTuple):
         watched: Features whose signals are tested.
         open: Incidents that are open.
         moved: What is still changed in them.
+        silent: It has brought no data for too long.
     """
 
     records: int
@@ -61,6 +63,7 @@ class Standing(NamedTuple):
     watched: int
     open: int
     moved: tuple[Moved, ...]
+    silent: bool = False
 
 
 class ModelJudge(Protocol):
@@ -109,6 +112,10 @@ class ModelJudge(Protocol):
 
     def standing(self) -> Standing:
         """How it stands after the last window."""
+        ...
+
+    def coverage(self) -> list[Coverage]:
+        """What is seen of each version and segment."""
         ...
 
     def state(self) -> bytes:

@@ -16,6 +16,7 @@ from consumer.completeness import Held
 from consumer.judges import Moved, Ranges, Read, Standing
 from consumer.log_borders import Loss
 from sketches import codec, profile
+from sketches.coverage import Coverage
 from sketches.detection import DetectionSettings
 from sketches.given import GivenBaseline
 from sketches.monitor import ModelMonitor
@@ -115,6 +116,10 @@ class MonitoredModel:
         """As ``ModelJudge.standing``."""
         moved = tuple(Moved(each.feature, each.signal, each.score) for each in self._book.changed)
         return self._last._replace(open=self._book.open, moved=moved)
+
+    def coverage(self) -> list[Coverage]:
+        """As ``ModelJudge.coverage``."""
+        return self._monitor.coverage()
 
     def state(self) -> bytes:
         """As ``ModelJudge.state``."""

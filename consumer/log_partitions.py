@@ -6,6 +6,7 @@ import logging
 import time
 
 from alerts.events import to_message
+from sketches.coverage import Coverage
 
 from . import logs
 from .batch import RawBatch
@@ -113,6 +114,10 @@ class LogPartition:
     def standings(self) -> dict[tuple[str, str], Standing]:
         """(topic, model) -> how it stands."""
         return self._fold.standings()
+
+    def coverage(self) -> dict[tuple[str, str], list[Coverage]]:
+        """(topic, model) -> what is seen of each of its versions and segments."""
+        return self._fold.coverage()
 
     @property
     def waiting_bytes(self) -> int:

@@ -159,3 +159,8 @@ def thresholds(
 def _by_scale(arl: float) -> tuple[float, ...]:
     each = 1 / (arl * SCALES)
     return tuple(scale_threshold(each, 2**at) for at in range(SCALES))
+
+
+def power_of_two(count: float) -> int:
+    """Rounded up to one: a few more tests or blocks move no threshold."""
+    return 1 << max(math.ceil(count) - 1, 0).bit_length()

@@ -7,7 +7,6 @@ and for late, rejected and failed records.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -20,6 +19,7 @@ from .baseline import Baseline, Learner, rehearse
 from .blocks import DAY, Block
 from .budget import Thresholds
 from .changed import Step
+from .coverage import Coverage, coverage
 from .detection import Change, DetectionSettings
 from .first_look import FirstLook
 from .given import GivenBaseline
@@ -366,8 +366,8 @@ class ModelMonitor:
             budget.thresholds(
                 self._settings.warning_per_model_week / 2,
                 self._settings.critical_per_model_week / 2,
-                _power_of_two(sum(tests)),
-                _power_of_two(blocks),
+                budget.power_of_two(sum(tests)),
+                budget.power_of_two(blocks),
             )
             for tests in zip(self._tests(), extra, strict=True)
         )
@@ -417,6 +417,10 @@ class ModelMonitor:
             found.changes.append(msgspec.structs.replace(change, baseline_version=stream.source))
         found.recovered += [key(name, baseline, signal) for signal in step.recovered]
         found.settled += [key(name, baseline, signal) for signal in step.settled]
+
+    def coverage(self) -> list[Coverage]:
+        """What is seen of each version and segment."""
+        return coverage(self._streams, self._settings, self.model)
 
     def state(self) -> bytes:
         """All of it: a monitor restored from it gives the same reports from here on."""
@@ -488,11 +492,6 @@ class _Found:
         self.settled: list[Key] = []
         self.learned: list[BaselineLearned] = []
         self.stepped = False
-
-
-def _power_of_two(count: float) -> int:
-    """Rounded up to one: a few more tests or blocks move no threshold."""
-    return 1 << max(math.ceil(count) - 1, 0).bit_length()
 
 
 def _of_model(block: Block) -> FloatArray:

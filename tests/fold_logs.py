@@ -17,6 +17,7 @@ from consumer.evidence import OffsetRange
 from consumer.judges import Ranges, Read, Standing
 from consumer.log import Lost, ProfileRecord, WatermarkRecord
 from consumer.log_borders import Loss
+from sketches.coverage import Coverage
 from sketches.detection import DetectionSettings
 from sketches.given import GivenBaseline
 
@@ -145,6 +146,9 @@ class FakeModelJudge:
 
     def standing(self) -> Standing:
         return Standing(0, 0, 0, 1.0, 0, 0, ())
+
+    def coverage(self) -> list[Coverage]:
+        return []
 
     def state(self) -> bytes:
         return msgspec.msgpack.encode((self.chain, self.onset))

@@ -11,7 +11,7 @@ import pytest
 
 from tests.alertmanager_server import HttpServer, http_server
 from tests.waiting import wait_until
-from tests.worker_runs import App, steady
+from tests.worker_runs import START, App, steady
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("operators")]
 
@@ -89,11 +89,16 @@ def test_silence_ack_and_a_new_normal_hold_for_workers_replays_and_bridges(
         assert worker.stop() == 0, worker.text
 
     said(app, "accept", "--model", "m", *why)
-    app.feed(part(120, 6_000, shift=9.0))
+    app.feed([*part(120, 6_000, shift=9.0), (0, START + 240_000, b"no record")])
     app.drain()
     (resolved,) = of(app, "resolved")
     assert (resolved["incident"], resolved["reason"]) == (mine["incident"], "accepted")
     assert of(app, "resolved", "other") == []
+
+    table = said(app, "models").splitlines()  # no worker runs
+    assert max(map(len, table)) <= 80
+    assert table[0].startswith(f"{app.topic[:60]}")
+    assert [line.split()[:2] for line in table[2:4]] == [["m", "watching"], ["other", "watching"]]
 
     assert refolded(app) == app.alerts()
     assert not app.audited()["violations"]
