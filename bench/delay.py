@@ -23,7 +23,7 @@ from consumer.kafka import Admin
 from consumer.scan import read_range
 from consumer.settings import load
 
-WINDOW: Final = 2.0  # seconds
+WINDOW: Final = 1.0  # seconds
 LATENESS: Final = 1.0
 PER_SECOND: Final = 2_000  # records, over all models
 _MICROSECONDS: Final = 1e6
@@ -32,7 +32,7 @@ _MICROSECONDS: Final = 1e6
 def run(bench: Bench, *, quick: bool, rounds: int) -> dict[str, object]:
     """Median and 99 % of the delay in seconds."""
     del rounds  # one run has an alert of every model
-    models, learn, seconds = (6, 6.0, 20.0) if quick else (50, 40.0, 100.0)
+    models, learn, seconds = (6, 8.0, 26.0) if quick else (50, 40.0, 100.0)
     bench.fill("delay", None)
     app, config = bench.app("delay")
     settings = {
@@ -46,10 +46,13 @@ def run(bench: Bench, *, quick: bool, rounds: int) -> dict[str, object]:
     worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _feed(bench, models, learn, seconds)
-        delays = _delays(config, models)
+        delays = _delays(config, models, 10.0 if quick else 30.0)
     finally:
         worker.terminate()
         worker.wait(30)
+    if not delays or (len(delays) < models // 2 and not quick):
+        say(f"only {len(delays)} of {models} models had an incident: no figure")
+        return {"alert_delay_s": None, "alert_delay_lateness_s": LATENESS}
     half, most = statistics.median(delays), float(np.quantile(delays, 0.99))
     say(
         f"{len(delays)} of {models} models told: {half:.2f} s after the window in the middle, "
@@ -89,12 +92,12 @@ def _feed(bench: Bench, models: int, learn: float, seconds: float) -> None:
     producer.flush(30)
 
 
-def _delays(config: Path, models: int) -> list[float]:
+def _delays(config: Path, models: int, patience: float) -> list[float]:
     """Seconds from the end of the deciding window to the event, of each model's first incident."""
     settings = load(config, environ={})
     admin = Admin(settings.kafka)
     found: dict[str, float] = {}
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patience
     while len(found) < models and time.monotonic() < deadline:
         for number in range(admin.topics().get(settings.alerts_topic, 0)):
             place = settings.alerts_topic, number
@@ -107,6 +110,4 @@ def _delays(config: Path, models: int) -> list[float]:
                         delay = (when - int(decided)) / _MICROSECONDS
                         found.setdefault(event["model"], delay)
         time.sleep(0.2)
-    if len(found) < models // 2:
-        raise SystemExit(f"only {len(found)} of {models} models had an incident")
     return list(found.values())
