@@ -210,11 +210,13 @@ class App:
 
     # --- topics ---------------------------------------------------------------------------------
 
-    def make_topic(self, partitions: int, name: str | None = None, **config: str) -> None:
+    def make_topic(
+        self, partitions: int, name: str | None = None, copies: int = 1, **config: str
+    ) -> None:
         """``config``: settings of the topic, _ for the dot; the times of its records are old."""
         kept = {"retention.ms": "-1"}
         dotted = kept | {key.replace("_", "."): value for key, value in config.items()}
-        new = NewTopic(name or self.topic, partitions, 1, config=dotted)
+        new = NewTopic(name or self.topic, partitions, copies, config=dotted)
         for future in self.admin.create_topics([new]).values():
             future.result(20)
         everywhere = lambda: (name or self.topic) in self.admin.list_topics(timeout=5).topics  # noqa: E731

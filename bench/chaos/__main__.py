@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.quick:
         options.rows, options.runs = QUICK, 2
+    os.environ["PYTHONFAULTHANDLER"] = "1"  # of the workers, for one that hangs
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is ended
     found = results.load(options.out) if options.out else None
     known, failed = References(), 0

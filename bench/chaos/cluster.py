@@ -43,7 +43,12 @@ class Cluster:
             proxy.target = self.kafka.behind_ports[node]
         self.bootstrap = self.kafka.bootstrap
         self.proxied = ",".join(f"127.0.0.1:{port}" for port in ports.values())
-        self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
+    @property
+    def admin(self) -> AdminClient:
+        """A client of its own: one that has seen its broker die asks coordinators in vain."""
+        client = {"bootstrap.servers": self.bootstrap, "socket.timeout.ms": 10_000, "log_level": 0}
+        return AdminClient(client)
 
     def stop_cleanly(self, node: int) -> None:
         """End a node by SIGTERM, as a restart does."""
@@ -69,8 +74,10 @@ class Cluster:
                 self.kafka.start(node)
         self.kafka.wait_ready()
 
+        admin = self.admin
+
         def in_sync() -> bool:
-            topics = self.admin.list_topics(timeout=10).topics.values()
+            topics = admin.list_topics(timeout=10).topics.values()
             parts = [part for topic in topics for part in topic.partitions.values()]
             return all(p.leader > 0 and len(p.isrs) == len(p.replicas) for p in parts)
 

@@ -217,6 +217,7 @@ def growth(system: System) -> None:
     system.feed(grows_at / len(system.records))
     system.settle()
     system.app.add_partitions(system.plan.grown)
+    system.sees(system.plan.grown)
     system.feed_for(0.7, 2.0)
 
 

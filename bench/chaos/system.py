@@ -7,7 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -92,7 +92,7 @@ class System:
 
     def __enter__(self) -> System:
         reset(self.cluster.admin)
-        self.app.make_topic(self.plan.partitions)
+        self.app.make_topic(self.plan.partitions, copies=len(self.cluster.kafka.nodes))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -127,6 +127,15 @@ class System:
         """Everything that was to be written is acknowledged."""
         if self._producer.flush(60):
             raise AssertionError("the load could not be written")
+
+    def sees(self, partitions: int) -> None:
+        """Wait until the writer knows of so many."""
+        topics = self._producer.list_topics
+        wait_until(
+            lambda: len(topics(TOPIC, timeout=10).topics[TOPIC].partitions) == partitions,
+            20,
+            "all partitions",
+        )
 
     # --- workers ---------------------------------------------------------------------------------
 
@@ -169,7 +178,11 @@ class System:
         try:
             status = worker.stop(STOPS_WITHIN)
         except AssertionError:
-            self.problems.append(f"SIGTERM: not ended within {STOPS_WITHIN:g} s: {worker.text}")
+            worker.send(signal.SIGABRT)  # it tells where it is, see __main__
+            with suppress(AssertionError):
+                worker.ended(5)
+            said = worker.text[-6000:]
+            self.problems.append(f"SIGTERM: not ended within {STOPS_WITHIN:g} s: {said}")
             worker.kill()
             return
         self.slowest_stop = max(self.slowest_stop, time.monotonic() - begun)
