@@ -11,11 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
+from typing import Final
 
 from consumer import kafka_defaults as defaults
 from consumer.kafka_client import Client, Offset, TopicPartition, ask
 from consumer.kafka_failures import Ear, KafkaFailure, OnError
 from consumer.kafka_writer import Writer
+from consumer.last_resort import comes_back
+
+HANGS: Final = 4.0  # seconds that a call may take over its own timeout
 
 
 class Transactions:
@@ -79,8 +84,12 @@ class Transactions:
             raise KafkaFailure("fatal", "_STATE", "commit: no transaction is open")
         if offsets and not self._sent:
             places = [TopicPartition(*offset) for offset in offsets]
-            send = self._writer.producer.send_offsets_to_transaction
-            ask(self._ear, "commit in a transaction", send, places, member, timeout)
+            doing = "commit in a transaction"
+            producer = self._writer.producer.send_offsets_to_transaction
+            # After lost connections the client has been seen to wait here for ever (2.16.1).
+            send = partial(ask, self._ear, doing, producer, places, member, timeout)
+            if not comes_back(send, timeout + HANGS):
+                raise KafkaFailure("fatal", "_TIMED_OUT", f"{doing}: the client does not come back")
             self._sent = True
 
     def commit(self, timeout: float) -> None:

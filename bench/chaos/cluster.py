@@ -47,7 +47,11 @@ class Cluster:
     @property
     def admin(self) -> AdminClient:
         """A client of its own: one that has seen its broker die asks coordinators in vain."""
-        client = {"bootstrap.servers": self.bootstrap, "socket.timeout.ms": 10_000, "log_level": 0}
+        client: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.bootstrap,
+            "socket.timeout.ms": 10_000,
+            "log_level": 0,
+        }
         return AdminClient(client)
 
     def stop_cleanly(self, node: int) -> None:

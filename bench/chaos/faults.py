@@ -69,6 +69,8 @@ def _at_start(name: str, most: int, system: System) -> None:
 
 def _at_work(name: str, most: int, system: System) -> None:
     worker = system.start(failpoint=f"{name}:{system.rng.randint(1, most)}")
+    # Not everything at once, or there are fewer checkpoints than passages wanted.
+    system.feed_while(0.1, 40.0, lambda: worker.alive and not worker.events(BEGIN))
     system.feed_while(0.7, 15.0, lambda: worker.alive)
     system.died(worker, name, 2.0)
 

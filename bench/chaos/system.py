@@ -16,7 +16,8 @@ from confluent_kafka.admin import AdminClient
 
 from bench.chaos.cluster import Cluster
 from bench.chaos.oracle import LARGEST, Made, Plan
-from consumer.kafka import Admin, Scan
+from consumer.kafka import Scan
+from consumer.kafka_failures import KafkaFailure
 from tests.waiting import wait_until
 from tests.worker_runs import App, Setting, Worker
 
@@ -215,7 +216,10 @@ class System:
         begun = time.monotonic()
 
         def done() -> bool:
-            commits = self.committed()
+            try:
+                commits = self.committed()
+            except KafkaFailure:  # nobody answers yet
+                return False
             return all(commits[number] >= count for number, count in wanted.items())
 
         try:
@@ -251,10 +255,3 @@ def reset(admin: AdminClient) -> None:
         raise AssertionError(f"{late}: {error}") from None
     gone: Callable[[], bool] = lambda: not set(mine) & admin.list_topics(timeout=5).topics.keys()  # noqa: E731
     wait_until(gone, 30, "the topics are gone")
-
-
-def ends(client: dict[str, str]) -> dict[int, int]:
-    """Input partition -> its end."""
-    admin = Admin(client)
-    places = [(TOPIC, number) for number in range(admin.topics().get(TOPIC, 0))]
-    return {n: end for (_, n), end in admin.offsets(dict.fromkeys(places, "latest")).items()}

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import orjson
+import pytest
+
+from consumer.last_resort import comes_back
 
 BLOCK = """\
 import threading
@@ -33,3 +37,16 @@ def test_a_block_that_is_not_left_ends_the_process_and_says_so() -> None:
 def test_a_block_that_is_left_in_time_ends_nothing() -> None:
     ended = run(within=30, takes=0)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_call_that_does_not_come_back_is_left_behind() -> None:
+    never, raised = threading.Event(), ZeroDivisionError("as the call says")
+
+    def fails() -> None:
+        raise raised
+
+    assert not comes_back(never.wait, 0.05)
+    never.set()
+    assert comes_back(lambda: None, 30)
+    with pytest.raises(ZeroDivisionError, match="as the call says"):
+        comes_back(fails, 30)
