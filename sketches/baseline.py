@@ -350,7 +350,7 @@ class Learner:
             "features": self._features,
             "measured": self._measured,
             "grown": self._grown,
-            "merged": [codec.encode(each) for each in self._merged],
+            "merged": codec.encode_all(self._merged),
             "reference": self._reference.state() if self._reference is not None else None,
             "prior": self.prior.state() if self.prior is not None else None,
             "look": self.look.state() if self.look is not None else None,
