@@ -16,10 +16,11 @@ import msgspec
 from alerts.events import EventFormatError, Opened
 from alerts.read import with_values
 from consumer import snapshots
-from consumer.audit_topics import KafkaTopics
 from consumer.judging import MonitorJudges
+from consumer.kafka import Admin
 from consumer.settings import Settings
 from consumer.snapshots import FoldState, SnapshotError
+from consumer.state_topic import kept_values
 from consumer.tail import alert_messages
 from sketches.report import StreamBudget
 
@@ -114,10 +115,11 @@ def _stream_lines(stream: StreamBudget) -> list[str]:
     worst = sorted(stream.detectable, key=lambda each: -each[2])
     for feature, signal, least in worst[:WORST]:
         unit = {"location": "sd", "volume": "of its logarithm"}.get(signal, "")
-        text.append(f"    seen from {least:.3g} {unit} {signal} {feature}".replace("  ", " "))
+        words = ("seen from", f"{least:.3g}", unit, signal, feature)
+        text.append("    " + " ".join(word for word in words if word))
     if len(worst) > WORST:
         text.append(f"    and {len(worst) - WORST} features from less")
-    return ["    " + line.strip() if line.startswith("    ") else line for line in text]
+    return text
 
 
 def main(settings: Settings, *, json: bool) -> int:
@@ -127,9 +129,11 @@ def main(settings: Settings, *, json: bool) -> int:
         KafkaProblem: A topic cannot be read.
     """
     states = []
-    for number, messages in enumerate(_kept(settings)):
+    admin = Admin(settings.kafka)
+    for number in range(admin.topics().get(settings.state_topic, 0)):
         try:
-            states.append(snapshots.from_messages(messages, number)[0])
+            kept = kept_values(settings, admin, number)
+            states.append(snapshots.from_messages(kept, number)[0])
         except SnapshotError as error:
             sys.stderr.write(f"{settings.state_topic}[{number}]: {error}\n")
     told: dict[tuple[str, str], Counter[str]] = {}
@@ -142,21 +146,6 @@ def main(settings: Settings, *, json: bool) -> int:
     else:
         sys.stdout.write("\n".join(lines(found)) + "\n")
     return 0
-
-
-def _kept(settings: Settings) -> list[dict[bytes, bytes]]:
-    """The state topic by partition and key."""
-    topics, topic = KafkaTopics(settings), settings.state_topic
-    extents = topics.extents(topic, topics.partitions().get(topic, 0))
-    return [
-        {
-            key: value
-            for batch in topics.read(topic, number, *extents[number])
-            for key, value in zip(batch.keys, batch.values, strict=True)
-            if key is not None and value is not None
-        }
-        for number in sorted(extents)
-    ]
 
 
 def _complain(error: EventFormatError) -> None:
