@@ -25,6 +25,7 @@ from .table import BoolArray, FloatArray, IntArray
 LIMIT: Final = 16.0  # residuals are clipped there: one wild block is not a change, two may be
 _BATCHES: Final = 16  # fewer independent windows say too little about their noise
 _UNKNOWN: Final = 0.75  # of a variance that is left at twice the length, where nothing says it
+# This one and _MARGIN were changed after a look at the flights of the demo: no test of them.
 _LEAST_DF: Final = 60  # of long autocorrelation; the number of windows itself may be less
 _NORMAL_90: Final = 1.2816  # 90 % quantile
 _LARGEST_SKEW: Final = 2.0

@@ -15,6 +15,7 @@ LEVELS: Final = SCALES  # windows of 1, 2, 4, .. 128 blocks
 WINDOWS: Final = 2 ** np.arange(LEVELS)
 _HELD: Final = 127  # blocks that longer windows reach back
 _CHUNK: Final = 32  # blocks that are added at once
+# Chosen among 4, 5 and none with the flights of the demo in view: they are no test of it.
 _WILD: Final = 4.0  # standard deviations of a block; what lies beyond is drawn there
 _KNOWN: Final = 64  # blocks that these are known by
 
