@@ -42,11 +42,6 @@ app = typer.Typer(
 topics_app = typer.Typer(help="The topics that belong to streamgauge itself.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(baseline_app, name="baseline")
-commands_bridge.add_to(app)
-commands_incidents.add_to(app)
-commands_operate.add_to(app)
-app.command()(audit)
-app.command()(budget)
 
 
 def main() -> None:
@@ -226,6 +221,13 @@ def schema() -> None:
     text: str | bytes = import_module("alerts.schema").schema_text()
     typer.echo(text if isinstance(text, str) else text.decode())
 
+
+# In the order in which a newcomer meets them: `--help` lists them so.
+commands_incidents.add_to(app)
+commands_operate.add_to(app)
+commands_bridge.add_to(app)
+app.command()(budget)
+app.command()(audit)
 
 _COLOURS: dict[str, str] = {"ok": "green", "warn": "yellow", "FAIL": "red"}
 
