@@ -6,6 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 N ?= 20
 ROWS ?=
 MINUTES ?= 30
+JOBS ?= 3
 
 .PHONY: help test test-long test-quick lint types demo demo-verify crash bench bench-quick study study-quick study-readme soak soak-quick chaos chaos-quick chaos-readme profile readme contract asyncapi-parser clean
 
@@ -61,7 +62,8 @@ crash: $(VENV)/.ready
 	$(BIN)/python -m bench.crash --runs $(N)
 
 chaos: $(VENV)/.ready
-	$(BIN)/python -m bench.chaos --rows '$(ROWS)' --minutes $(MINUTES) --out bench/chaos.json
+	$(BIN)/python -m bench.chaos --rows '$(ROWS)' --minutes $(MINUTES) --jobs $(JOBS) \
+	  --out bench/chaos.json
 
 chaos-quick: $(VENV)/.ready
 	$(BIN)/python -m bench.chaos --quick

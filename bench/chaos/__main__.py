@@ -8,11 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
-from bench.chaos import results
-from bench.chaos.cluster import Clusters
-from bench.chaos.disk import Unavailable
-from bench.chaos.rows import BOTH, chosen
-from bench.chaos.run import References, runs
+from bench.chaos.lanes import Done, Task, all_done
+from bench.chaos.results import Results, commit
+from bench.chaos.rows import BOTH, Row, chosen
 
 QUICK = "7,17,25,29"
 
@@ -24,7 +22,10 @@ def main() -> int:
     parser.add_argument("--modes", default=",".join(BOTH))
     parser.add_argument("--runs", type=int, help="of a row over its modes; default: the row's own")
     parser.add_argument("--seed", type=int, default=1, help="of the first run")
-    parser.add_argument("--out", type=Path, help="results, merged row by row")
+    parser.add_argument(
+        "--jobs", type=int, default=3, help="runs side by side; most of one is waiting"
+    )
+    parser.add_argument("--out", type=Path, help="results, which grow run by run")
     parser.add_argument("--again", action="store_true", help="also what the results hold already")
     parser.add_argument("--minutes", type=float, default=30.0, help="of the mixed run, each mode")
     parser.add_argument("--quick", action="store_true", help="the few short rows of CI")
@@ -33,33 +34,63 @@ def main() -> int:
         options.rows, options.runs = QUICK, 2
     os.environ["PYTHONFAULTHANDLER"] = "1"  # of the workers, for one that hangs
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is ended
-    found = results.load(options.out) if options.out else None
-    known, failed = References(), 0
-    with Clusters() as clusters:
-        for row in chosen(options.rows, options.minutes):
-            modes = [mode for mode in row.modes if mode in options.modes.split(",")]
-            total = options.runs or row.runs
-            for number, mode in enumerate(modes):
-                count = (total + len(modes) - 1 - number) // len(modes)
-                kept = found is not None and results.has(found, row, mode, count)
-                if not count or (kept and not options.again):
-                    continue
-                seeds = range(options.seed, options.seed + count)
-                try:
-                    done = runs(row, mode, seeds, clusters, known, _say)
-                except Unavailable as reason:
-                    _say(f"row {row.number} ({row.name}) is left out: {reason}")
-                    if found is not None:
-                        results.leave_out(found, row, str(reason))
-                    break
-                entry = results.entry(row, mode, done)
-                if row.point and not entry["reached"]:
-                    _say(f"row {row.number}, {mode}: {row.point} WAS NEVER REACHED")
-                failed += bool(entry["violations"])
-                if found is not None:
-                    results.merge(options.out, found, entry)
-    _say(f"{failed} rows with violations" if failed else "no violation")
-    return 1 if failed else 0
+    rows = chosen(options.rows, options.minutes)
+    results = Results(options.out, commit())
+    tasks = _tasks(rows, options, results)
+    violated, errors = set[int](), 0
+    for done in all_done(tasks, min(options.jobs, max(1, len(tasks))), options.minutes):
+        row = next(one for one in rows if one.number == done.task.row)
+        if done.result is None:
+            errors += not done.unavailable
+            if done.unavailable:
+                results.leave_out(row, done.error)
+        else:
+            entry = results.add(row, done.task.mode, done.task.seed, done.result)
+            violated |= {row.number} if entry["violations"] else set()
+        _say(_told(row, done))
+    _say(f"{len(tasks)} runs, {errors} of them could not be made")
+    _say(f"violations in rows {sorted(violated)}" if violated else "no violation")
+    return 1 if violated or errors else 0
+
+
+def _tasks(rows: list[Row], options: argparse.Namespace, results: Results) -> list[Task]:
+    """The runs that are missing; every row early, then their counts, and few changes of cluster."""
+    found: list[tuple[tuple[int, str, int, int], Task]] = []
+    for row in rows:
+        modes = [mode for mode in row.modes if mode in options.modes.split(",")]
+        total = options.runs or row.runs
+        for number, mode in enumerate(modes):
+            if options.again:
+                results.forget(row, mode)
+            done = results.seeds(row, mode)
+            if not done:
+                results.forget(row, mode)
+            for at in range((total + len(modes) - 1 - number) // len(modes)):
+                if (seed := options.seed + at) not in done:
+                    place = at.bit_length(), row.cluster, row.number, at
+                    found.append((place, Task(row.number, mode, seed)))
+    return [task for _, task in sorted(found)]
+
+
+def _told(row: Row, done: Done) -> str:
+    """One run in words; a failing one says how to repeat it."""
+    task, result = done.task, done.result
+    name = f"row {row.number} ({row.name}), {task.mode}, seed {task.seed}"
+    if result is None:
+        what = "is left out" if done.unavailable else "could not be made"
+        return f"{name}: {what} ({done.seconds:.0f} s): {done.error}"
+    missed = ["its failpoint was never reached"] if row.point and not result.reached else []
+    wrong = [*result.violations, *missed]
+    verdict = f"{len(wrong)} VIOLATIONS" if wrong else "ok"
+    lines = [
+        f"{name}: {verdict}; recovered in {result.recovery:.1f} s, SIGTERM {result.stop:.1f} s, "
+        f"RSS {result.used.rss_mb:.0f} MB, {done.seconds:.0f} s in all",
+        *(f"  {text}" for text in wrong),
+    ]
+    if wrong:
+        again = f"--rows {row.number} --modes {task.mode} --runs 1 --seed {task.seed}"
+        lines.append(f"  again: python -m bench.chaos {again}")
+    return "\n".join(lines)
 
 
 def _say(text: str) -> None:

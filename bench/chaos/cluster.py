@@ -89,23 +89,21 @@ class Cluster:
 
 
 class Clusters:
-    """At most one of each kind; leaving it ends them."""
+    """At most one, of the kind that was asked for last: the machine is small."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._started: dict[Kind, Cluster] = {}
 
-    def __enter__(self) -> Clusters:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    def close(self) -> None:
+        """End it; the next one that is asked for is new."""
+        stack, self._stack, self._started = self._stack, ExitStack(), {}
+        stack.close()
 
     def get(self, kind: Kind) -> Cluster:
-        """That cluster, healthy; the other one is ended: the machine is small."""
+        """A cluster of that kind, healthy."""
         if kind not in self._started:
-            self._stack.close()
-            self._stack, self._started = ExitStack(), {}
+            self.close()
             self._started = {kind: Cluster(kind, self._stack)}
         self._started[kind].heal()
         return self._started[kind]

@@ -1,10 +1,11 @@
-"""``chaos.json``: one entry for each row and mode, kept while the code is the same."""
+"""``chaos.json``: one entry for each row and mode, which grows run by run."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,65 +31,126 @@ def commit() -> str:
     return name + ("+" if dirty else "")
 
 
-def load(path: Path) -> dict[str, Any]:
-    """What the file holds of this commit; else an empty result."""
-    now = commit()
-    if path.exists():
-        found: dict[str, Any] = orjson.loads(path.read_bytes())
-        if found.get("commit") == now and not now.endswith("+"):
-            return found
-    names = ("confluent-kafka", "numpy", "orjson", "msgspec")
-    return {
-        "commit": now,
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": {
-            "python": platform.python_version(),
-            "kafka": VERSION,
-            **{name: version(name) for name in names},
-        },
-        "cores": os.cpu_count(),
-        "rows": [],
-    }
+class Results:
+    """What the file holds, and this invocation adds.
+
+    Args:
+        path: Of the file; it is written after each addition. None: nothing is kept.
+        commit: Of the code that runs now.
+    """
+
+    def __init__(self, path: Path | None, commit: str) -> None:
+        self._path, self._commit = path, commit
+        names = ("confluent-kafka", "numpy", "orjson", "msgspec")
+        self.found: dict[str, Any] = {"rows": [], "left_out": []}
+        if path is not None and path.exists():
+            self.found |= orjson.loads(path.read_bytes())
+        self._now: dict[str, Any] = {
+            "commit": commit,
+            "date": datetime.now(UTC).date().isoformat(),
+            "versions": {
+                "python": platform.python_version(),
+                "kafka": VERSION,
+                **{name: version(name) for name in names},
+            },
+            "cores": os.cpu_count(),
+        }
+
+    def seeds(self, row: Row, mode: Mode) -> frozenset[int]:
+        """Those that were run without a violation, of that row in that mode."""
+        held = self._held(row, mode)
+        return frozenset(held["seeds"]) if held and not held["violations"] else frozenset()
+
+    def forget(self, row: Row, mode: Mode) -> None:
+        """The entry begins anew: what was run before says nothing of the code as it is now."""
+        held = self._held(row, mode)
+        if held is not None:
+            self.found["rows"].remove(held)
+
+    def add(self, row: Row, mode: Mode, seed: int, result: Result) -> dict[str, Any]:
+        """One more run; the entry that it belongs to."""
+        held = self._held(row, mode)
+        if held is not None:
+            self.found["rows"].remove(held)
+        new = entry(row, mode, {seed: result}, self._commit, self._now["date"], held)
+        self.found["rows"] = sorted([*self.found["rows"], new], key=_place)
+        self.found["left_out"] = self._left_out_but(row)
+        self._write()
+        return new
+
+    def leave_out(self, row: Row, why: str) -> None:
+        """Note a row that this machine does not allow."""
+        told = {"row": row.number, "fault": row.name, "why": why}
+        self.found["left_out"] = [*self._left_out_but(row), told]
+        self._write()
+
+    def _left_out_but(self, row: Row) -> list[dict[str, Any]]:
+        return [one for one in self.found["left_out"] if one["row"] != row.number]
+
+    def _held(self, row: Row, mode: Mode) -> dict[str, Any] | None:
+        rows: Sequence[dict[str, Any]] = self.found["rows"]
+        return next((one for one in rows if _place(one) == (row.number, mode)), None)
+
+    def _write(self) -> None:
+        if self._path is None:
+            return
+        head = {**self._now, "left_out": self.found["left_out"]}
+        rows = ",\n".join("    " + orjson.dumps(row).decode() for row in self.found["rows"])
+        told = orjson.dumps(head, option=orjson.OPT_INDENT_2).decode().removesuffix("\n}")
+        self._path.write_text(f'{told},\n  "rows": [\n{rows}\n  ]\n}}\n')
 
 
-def has(found: dict[str, Any], row: Row, mode: Mode, count: int) -> bool:
-    """Whether that row has been done so often, without a violation."""
-    return any(
-        (one["row"], one["mode"]) == (row.number, mode)
-        and one["runs"] >= count
-        and not one["violations"]
-        for one in found["rows"]
-    )
+def _place(held: Mapping[str, Any]) -> tuple[int, str]:
+    return held["row"], held["mode"]
 
 
-def entry(row: Row, mode: Mode, results: list[Result]) -> dict[str, Any]:
-    """A row of the file; a failpoint that was never reached is a violation."""
-    violations = sum(len(result.violations) for result in results)
+def entry(
+    row: Row,
+    mode: Mode,
+    results: Mapping[int, Result],
+    commit: str,
+    date: str,
+    held: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """An entry of the file; a run in which the failpoint was not reached has a violation.
+
+    Args:
+        row: What was done.
+        mode: Delivery.
+        results: Seed -> its run.
+        commit: Of the code.
+        date: Of these runs.
+        held: The entry of runs before these; they count too.
+    """
+    before: Mapping[str, Any] = held or {}
+    recoveries = [
+        *before.get("recoveries_s", ()),
+        *(round(r.recovery, 1) for r in results.values()),
+    ]
+    missed = sum(not one.reached for one in results.values()) if row.point else 0
+    violations = sum(len(one.violations) for one in results.values()) + missed
     told: dict[str, Any] = {
         "row": row.number,
         "fault": row.name,
         "mode": mode,
-        "runs": len(results),
-        "violations": violations,
-        "recovery_s": round(max(result.recovery for result in results), 1),
-        "recovery_median_s": round(median(result.recovery for result in results), 1),
-        "stop_s": round(max(result.stop for result in results), 1),
+        "runs": len(recoveries),
+        "violations": before.get("violations", 0) + violations,
+        "recovery_s": max(recoveries),
+        "recovery_median_s": round(median(recoveries), 1),
         "bound_s": row.bound,
+        "stop_s": _most(before, "stop_s", (one.stop for one in results.values())),
+        "rss_mb": _most(before, "rss_mb", (one.used.rss_mb for one in results.values())),
+        "commits": sorted({*before.get("commits", ()), commit}),
+        "date": date,
+        "seeds": [*before.get("seeds", ()), *results],
+        "recoveries_s": recoveries,
     }
     if row.point:
-        told["reached"] = sum(result.reached for result in results)
-        told["violations"] += not told["reached"]
+        reached = sum(one.reached for one in results.values())
+        told["reached"] = before.get("reached", 0) + reached
     return told
 
 
-def leave_out(found: dict[str, Any], row: Row, why: str) -> None:
-    """Note a row that this machine does not allow."""
-    others = [one for one in found.setdefault("left_out", []) if one["row"] != row.number]
-    found["left_out"] = [*others, {"row": row.number, "fault": row.name, "why": why}]
-
-
-def merge(path: Path, found: dict[str, Any], new: dict[str, Any]) -> None:
-    """Put an entry in its place and write the file."""
-    others = [o for o in found["rows"] if (o["row"], o["mode"]) != (new["row"], new["mode"])]
-    found["rows"] = sorted([*others, new], key=lambda one: (one["row"], one["mode"]))
-    path.write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+def _most(before: Mapping[str, Any], name: str, values: Iterable[float]) -> float:
+    held: float = before.get(name, 0.0)
+    return max(held, *(round(value, 1) for value in values))

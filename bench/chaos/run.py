@@ -1,21 +1,19 @@
-"""One run: a row, a mode, a seed; and all runs of a row."""
+"""One run: a row, a mode, a seed."""
 
 from __future__ import annotations
 
 import random
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.chaos import oracle
+from bench.chaos.bounds import Used
 from bench.chaos.cluster import Cluster, Clusters
 from bench.chaos.oracle import Made, Outcome, Plan
 from bench.chaos.rows import Mode, Row
 from bench.chaos.system import System
-
-Say = Callable[[str], None]
 
 
 class Result(NamedTuple):
@@ -26,12 +24,14 @@ class Result(NamedTuple):
         recovery: Seconds from the fault's end to all being committed.
         stop: Seconds that the slowest SIGTERM took.
         reached: Times that the row's failpoint was reached.
+        used: The most that one of its workers took.
     """
 
     violations: list[str]
     recovery: float
     stop: float
     reached: int
+    used: Used
 
 
 class References:
@@ -51,7 +51,7 @@ class References:
         """What one worker that nobody disturbs makes of it.
 
         Raises:
-            SystemExit: It opens no incident, so nothing would be compared; or it is wrong.
+            RuntimeError: It opens no incident, so nothing would be compared; or it is wrong.
         """
         if plan not in self._events:
             records = self.records(plan)
@@ -65,7 +65,7 @@ class References:
                 wrong = oracle.violations(Outcome(calm.app, records, found, {}))
                 if wrong or not calm.app.of_type("opened"):
                     why = wrong or "it opened no incident: nothing would be compared"
-                    raise SystemExit(f"the undisturbed run is no reference: {why}")
+                    raise RuntimeError(f"the undisturbed run is no reference: {why}")
             self._events[plan] = found
         return self._events[plan]
 
@@ -95,7 +95,7 @@ def run(row: Row, mode: Mode, seed: int, clusters: Clusters, known: References) 
                 cluster.heal()
             system.see_workers()
             reached = system.reached[row.point]
-            return Result(system.problems, recovery, system.slowest_stop, reached)
+            return Result(system.problems, recovery, system.slowest_stop, reached, system.used)
 
 
 def _disturbed(row: Row, system: System) -> float:
@@ -119,30 +119,3 @@ def _disturbed(row: Row, system: System) -> float:
     system.cluster.heal()
     system.app.drain()
     return max(recovery, *system.recoveries)
-
-
-def runs(
-    row: Row, mode: Mode, seeds: range, clusters: Clusters, known: References, say: Say
-) -> list[Result]:
-    """All runs of a row in one mode; a failing one says how to repeat it."""
-    results: list[Result] = []
-    for seed in seeds:
-        begun = time.monotonic()
-        result = run(row, mode, seed, clusters, known)
-        results.append(result)
-        count = len(result.violations)
-        verdict = f"{count} VIOLATIONS" if count else "ok"
-        say(
-            f"row {row.number} ({row.name}), {mode}, seed {seed}: {verdict}; recovered in "
-            f"{result.recovery:.1f} s, SIGTERM {result.stop:.1f} s, "
-            + (f"reached {result.reached}, " if row.point else "")
-            + f"{time.monotonic() - begun:.0f} s in all"
-        )
-        for text in result.violations:
-            say(f"  {text}")
-        if count:
-            say(
-                f"  again: python -m bench.chaos --rows {row.number} --modes {mode} --runs 1 "
-                f"--seed {seed}"
-            )
-    return results

@@ -8,12 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from bench.chaos.bounds import Used, beyond, used_by
 from bench.chaos.cluster import Cluster
 from bench.chaos.oracle import LARGEST, Made, Plan
 from consumer.kafka import Scan
@@ -55,6 +57,7 @@ class System:
         lost: Input partition -> records that are declared lost.
         slowest_stop: Seconds that the slowest SIGTERM took.
         recoveries: Seconds that each wait for it to catch up took.
+        used: The most that one of its workers took.
         stack: What is left with it, once its workers have ended.
         per_step: Share of the load that is written at once, at a steady pace.
     """
@@ -76,6 +79,7 @@ class System:
         self.lost: dict[int, int] = {}
         self.slowest_stop = 0.0
         self.recoveries: list[float] = []
+        self.used = Used()
         self.stack = ExitStack()
         self.per_step = PER_STEP
         self.running: list[Worker] = []
@@ -109,9 +113,20 @@ class System:
         """Write until that share of the load is written; does not wait for a broker."""
         until = min(len(self.records), int(len(self.records) * share))
         for made in self.records[self.fed : until]:
-            self._producer.produce(TOPIC, made.value, partition=made.partition, timestamp=made.when)
+            wait_until(partial(self._take, made), 30, f"the writer takes {made.partition}")
         self.fed = max(self.fed, until)
         self._producer.poll(0)
+
+    def _take(self, made: Made) -> bool:
+        """A partition that was just made may not be known yet, or be forgotten once more."""
+        try:
+            self._producer.produce(TOPIC, made.value, partition=made.partition, timestamp=made.when)
+        except (KafkaException, BufferError) as error:
+            self._producer.poll(0)
+            if isinstance(error, KafkaException) and "_UNKNOWN_PARTITION" not in str(error):
+                raise
+            return False
+        return True
 
     def feed_while(self, share: float, seconds: float, goes_on: Callable[[], bool]) -> None:
         """Write at a steady pace up to that share, for so long, and while that is true."""
@@ -132,11 +147,14 @@ class System:
     def sees(self, partitions: int) -> None:
         """Wait until the writer knows of so many."""
         topics = self._producer.list_topics
-        wait_until(
-            lambda: len(topics(TOPIC, timeout=10).topics[TOPIC].partitions) == partitions,
-            20,
-            "all partitions",
-        )
+
+        def known() -> bool:
+            try:
+                return len(topics(TOPIC, timeout=5).topics[TOPIC].partitions) == partitions
+            except KafkaException:
+                return False
+
+        wait_until(known, 30, "all partitions")
 
     # --- workers ---------------------------------------------------------------------------------
 
@@ -169,11 +187,13 @@ class System:
 
     def kill(self, worker: Worker) -> None:
         """SIGKILL."""
+        self._measure(worker)
         worker.kill()
         self.running.remove(worker)
 
     def stop(self, worker: Worker) -> None:
         """SIGTERM, and I6: it ends in time."""
+        self._measure(worker)
         begun = time.monotonic()
         self.running.remove(worker)
         try:
@@ -191,12 +211,21 @@ class System:
         if status not in {0, 1, -signal.SIGTERM}:
             self.problems.append(f"SIGTERM: it ended with {status}: {worker.text[-2000:]}")
 
+    def _measure(self, worker: Worker) -> None:
+        """I7: it stays within its bounds."""
+        used = used_by(worker)
+        if used is not None:
+            self.used = self.used.most(used)
+            self.problems += beyond(used)
+
     def see_workers(self) -> None:
         """I5: none has ended by itself, and none has failed in a way that nobody thought of."""
         for worker in [one for one in self.running if not one.alive]:
             self.running.remove(worker)
             said = worker.text[-2000:]
             self.problems.append(f"a worker ended by itself with {worker.ended()}: {said}")
+        for worker in self.running:
+            self._measure(worker)
         for worker in self.app.workers:
             if "Traceback" in worker.text:
                 self.problems.append(f"a traceback: {worker.text[-3000:]}")
@@ -204,7 +233,18 @@ class System:
     # --- how far it has come ---------------------------------------------------------------------
 
     def committed(self) -> dict[int, int]:
-        """Input partition -> committed offset; 0: none."""
+        """Input partition -> committed offset; 0: none. Waits for a coordinator."""
+        found: list[dict[int, int]] = []
+
+        def told() -> bool:
+            with suppress(KafkaFailure):
+                found.append(self._committed())
+            return bool(found)
+
+        wait_until(told, 60, "the broker tells of committed offsets")
+        return found[0]
+
+    def _committed(self) -> dict[int, int]:
         places = [(TOPIC, number) for number in range(self.plan.grown)]
         commits = self._scan.committed(places)
         return {n: commit[0] if (commit := commits.get((t, n))) else 0 for t, n in places}
@@ -217,7 +257,7 @@ class System:
 
         def done() -> bool:
             try:
-                commits = self.committed()
+                commits = self._committed()
             except KafkaFailure:  # nobody answers yet
                 return False
             return all(commits[number] >= count for number, count in wanted.items())

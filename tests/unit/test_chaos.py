@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 import pytest
 
 from bench.chaos import readme, results
+from bench.chaos.bounds import Used, beyond
 from bench.chaos.faults import END_TXN
 from bench.chaos.oracle import POISON, Plan
 from bench.chaos.proxy import Proxy
@@ -33,27 +35,44 @@ def test_every_failpoint_has_a_row() -> None:
         chosen("99", 1.0)
 
 
-def test_a_failpoint_that_is_never_reached_fails_its_row() -> None:
+def result(recovery: float = 1.0, reached: int = 1, violations: Sequence[str] = ()) -> Result:
+    return Result(list(violations), recovery, 0.5, reached, Used(rss_mb=60.0))
+
+
+def test_a_failpoint_that_is_not_reached_fails_its_row() -> None:
     (row,) = chosen("1", 1.0)
-    assert results.entry(row, "exactly_once", [Result([], 1.0, 0.5, 0)])["violations"] == 1
-    assert results.entry(row, "exactly_once", [Result([], 1.0, 0.5, 1)])["violations"] == 0
+    for reached, violations in ((0, 1), (1, 0)):
+        made = results.entry(row, "exactly_once", {1: result(reached=reached)}, "abc", "today")
+        assert made["violations"] == violations
 
 
-def test_rows_are_merged_and_kept(tmp_path: Path) -> None:
+def test_rows_grow_run_by_run_and_say_of_which_code(tmp_path: Path) -> None:
     path = tmp_path / "chaos.json"
     first, second = chosen("1,2", 1.0)
-    found = results.load(path)
-    for row, recovery in ((second, 3.0), (first, 1.0), (second, 2.0)):
-        done = [Result([], recovery, 0.5, 1)]
-        results.merge(path, found, results.entry(row, "at_least_once", done))
+    results.Results(path, "abc").add(second, "at_least_once", 1, result(3.0))
+    later = results.Results(path, "def")
+    later.add(second, "at_least_once", 2, result(2.0))
+    later.leave_out(first, "no disk")
+    later.add(first, "at_least_once", 1, result(violations=["lag"]))
     kept = orjson.loads(path.read_bytes())
-    assert [(row["row"], row["recovery_s"]) for row in kept["rows"]] == [(1, 1.0), (2, 2.0)]
-    assert results.has(kept, first, "at_least_once", 1)
-    assert not results.has(kept, first, "at_least_once", 2)
-    assert not results.has(kept, first, "exactly_once", 1)
-    assert "| 2 | kill -9 at before_restore | at least once | 1 | 0 | 2.0 s |" in readme.section(
-        kept
-    )
+    assert kept["commit"] == "def"
+    assert kept["left_out"] == []
+    assert [(row["row"], row["runs"], row["violations"]) for row in kept["rows"]] == [
+        (1, 1, 1),
+        (2, 2, 0),
+    ]
+    assert [row["recovery_s"] for row in kept["rows"]] == [1.0, 3.0]
+    assert kept["rows"][1]["commits"] == ["abc", "def"]
+    assert later.seeds(second, "at_least_once") == {1, 2}
+    assert not later.seeds(second, "exactly_once")
+    assert not later.seeds(first, "at_least_once"), "a violated row is done again"
+    told = readme.section(kept)
+    assert "| 2 | kill -9 at before_restore | at least once | 2 | 0 | 3.0 s |" in told
+
+
+def test_a_worker_beyond_its_bounds_is_told_of() -> None:
+    assert not beyond(Used(rss_mb=100.0, files=50, threads=20, lines=250, seconds=6.0))
+    assert len(beyond(Used(rss_mb=300.0, files=50, threads=20, lines=250, seconds=1.0))) == 2
 
 
 def test_the_load_has_every_reason_to_reject() -> None:
