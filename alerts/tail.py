@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -16,6 +17,7 @@ from alerts.read import Message, is_silenced, with_values
 from alerts.texts import printable
 from alerts.units import moment
 
+NARROWEST: Final = 40  # characters of a line; a narrower terminal wraps by itself
 _COLOURS: Final = {
     "CRITICAL": "1;31",
     "WARNING": "33",
@@ -27,24 +29,28 @@ _COLOURS: Final = {
 
 
 def render(event: Event, colour: bool = False, width: int | None = None) -> str:
-    """One line: severity (or that it is resolved), time, what is said, the incident's id.
+    """Severity (or that it is resolved), time, what is said, the incident's id.
 
     Args:
         event: Any event.
         colour: With ANSI colours; for a terminal only.
-        width: The line is cut to so many characters; None: never.
+        width: What does not fit goes on in further lines; None: one line, however long.
     """
     word = _word(event)
     time = "-" * 17 if event.time is None else moment(event.time)
-    text = printable(event.summary)
     mark = f"#{event.incident[:8]}"
+    head = f"{word:8} {time} "
+    told = f"{head}{printable(event.summary)}  {mark}"
     if width is not None:
-        room = max(width - len(f"{word:8} {time}   {mark}"), 1)
-        if len(text) > room:
-            text = f"{text[: room - 1]}…"
+        told = _wrapped(told, max(width, NARROWEST))
     if not colour:
-        return f"{word:8} {time} {text}  {mark}"
-    return f"\x1b[{_COLOURS[word]}m{word:8}\x1b[0m {time} {text}  \x1b[2m{mark}\x1b[0m"
+        return told
+    coloured = f"\x1b[{_COLOURS[word]}m{word:8}\x1b[0m"
+    return f"{coloured}{told[8 : -len(mark)]}\x1b[2m{mark}\x1b[0m"
+
+
+def _wrapped(line: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(line, width, subsequent_indent=" " * 9, break_on_hyphens=False))
 
 
 def _word(event: Event) -> str:
@@ -65,7 +71,7 @@ def lines(
     width: int | None = None,
     unreadable: Callable[[EventFormatError], None] | None = None,
 ) -> Iterator[str]:
-    """A line for each event that is news.
+    """A line for each event that is news, or as many as ``width`` takes.
 
     Args:
         messages: Of the alerts topic, in order.

@@ -54,19 +54,20 @@ def subject(
     return words
 
 
-def phrase(change: ChangedFeature, where: bool = False) -> str:
+def phrase(change: ChangedFeature, where: bool = False, moved: int = 3) -> str:
     """One change in a few words: ``income down 52,000 → 18,000 (mean, -1.8 sd)``.
 
     Args:
         change: What changed.
         where: Name its version and segment as well.
+        moved: Of a mix or a shape, name so many categories or ranges.
     """
     name = feature_name(change)
     before, after = _values(change)
     if change.signal in _MIXES:
         text = f"{name} {_MIXES[change.signal]} changed (JS distance {after})"
-        if change.top:
-            text += f": {_moved(change.top[:3])}"
+        if change.top and moved:
+            text += f": {_moved(change.top[:moved])}"
     else:
         lead, note = _PHRASES.get(change.signal, ("{name} {signal} {way}", ""))
         lead = lead.format(name=name, signal=short(change.signal), way=change.direction)
@@ -145,22 +146,23 @@ _CAUSES: Final[dict[Cause, str]] = {
 
 
 def _headline(event: IncidentEvent, time: str) -> str:
+    """What, which way, how much and since when come first: terminals and chats cut the rest."""
     lead = event.changes[0]
     many = event.features_total - bool(lead.feature)
-    what = phrase(lead, _parts(event))
-    more = f"; +{many:,} more feature{'s' * (many > 1)}" if many > 0 else ""
+    what = phrase(lead, _parts(event), moved=0)
     if isinstance(event, Resolved):
         lasted = between(event.onset, time)
         end = _ENDS.get(event.reason, ("resolved after {lasted}; it was", ""))[0]
-        return f"{end.format(lasted=lasted)} {what}{more}"
-    word = _why(event) if isinstance(event, Updated) else ""
-    since = f" since {moment(lead.onset, beside=time)}"
-    if together(event.features_total, event.features_watched):
-        return (
-            f"{word}{event.features_total:,} of {event.features_watched:,} features moved together"
-            f"{since}: look upstream; most of all {what}"
-        )
-    return f"{word}{what}{since}{more}"
+        said = f"{end.format(lasted=lasted)} {what}"
+    else:
+        word = _why(event) if isinstance(event, Updated) else ""
+        said = f"{word}{what} since {moment(lead.onset, beside=time)}"
+    if lead.signal in _MIXES and lead.top:
+        said += f": {_moved(lead.top[:3])}"
+    if together(event.features_total, event.features_watched) and not isinstance(event, Resolved):
+        total, of = event.features_total, event.features_watched
+        return f"{said}; {total:,} of {of:,} features moved together: look upstream"
+    return f"{said}; +{many:,} more feature{'s' * (many > 1)}" if many > 0 else said
 
 
 def _why(event: Updated) -> str:
@@ -316,9 +318,10 @@ def _version(version: str) -> str:
 
 
 def _moved(top: Sequence[Moved]) -> str:
-    return ", ".join(
-        f"{short(each.name) or '(empty)'} {share(each.before)} → {share(each.after)}"
-        for each in top
+    names = [short(each.name) or "(empty)" for each in top]
+    return ", ".join(  # 20 to 30: 5 % → 9 %, so that the numbers of a range stand apart
+        f"{name}{':' if ' ' in name else ''} {share(each.before)} → {share(each.after)}"
+        for name, each in zip(names, top, strict=True)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 from alerts.events import EventFormatError
 from alerts.read import Message
@@ -14,6 +15,8 @@ from .alert_reader import alert_partitions
 from .kafka import Admin, Scan
 from .kafka_failures import KafkaFailure, PartitionError
 from .settings import Settings
+
+MOST_HELD: Final = 20_000  # messages that wait for those before them
 
 
 def main(settings: Settings, *, begin: str | int, json: bool, follow: bool) -> int:
@@ -37,6 +40,8 @@ def main(settings: Settings, *, begin: str | int, json: bool, follow: bool) -> i
 def alert_messages(settings: Settings, begin: str | int, follow: bool) -> Iterator[Message]:
     """Messages of the alerts topic; without ``follow`` up to its present end.
 
+    What is there already comes in order of time, though its partitions are read one beside another.
+
     Raises:
         KafkaFailure: There is no such topic, or it cannot be read.
     """
@@ -47,6 +52,7 @@ def alert_messages(settings: Settings, begin: str | int, follow: bool) -> Iterat
     ends = admin.offsets(dict.fromkeys(places, "latest"))
     left = {place for place in places if starts[place] < ends[place]}
     scan = Scan(settings.kafka, starts, settings.group)
+    held: list[Message] = []
     try:
         while follow or left:
             for item in scan.consume(500, 0.2):
@@ -56,10 +62,18 @@ def alert_messages(settings: Settings, begin: str | int, follow: bool) -> Iterat
                     continue
                 for key, value, headers in zip(item.keys, item.values, item.headers, strict=True):
                     if value is not None:
-                        yield key, value, [(n, v or b"") for n, v in headers or ()]
+                        held.append((key, value, [(n, v or b"") for n, v in headers or ()]))
             left = {place for place in left if (scan.position(*place) or 0) < ends[place]}
+            if not left or len(held) >= MOST_HELD:
+                yield from sorted(held, key=_time)
+                held.clear()
     finally:
         scan.close()
+
+
+def _time(message: Message) -> bytes:
+    """Of its event, as it can be compared; one without comes first."""
+    return dict(message[2]).get("ce_time", b"")
 
 
 def _complain(error: EventFormatError) -> None:

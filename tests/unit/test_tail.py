@@ -70,11 +70,14 @@ def test_colours_when_asked_only() -> None:
     assert [re.sub("\x1b\\[[0-9;]*m", "", line) for line in coloured] == list(lines(messages()))
 
 
-def test_a_width_cuts_the_text_and_keeps_the_id() -> None:
-    for line in lines(messages(), width=80):
-        assert len(line) <= 80
-        assert re.search("#[0-9a-f]{8}$", line)
-    assert len(render(story()[0], width=10)) < 40
+def test_a_width_wraps_the_text_and_loses_nothing_of_it() -> None:
+    for whole, told in zip(lines(messages()), lines(messages(), width=80), strict=True):
+        first, *more = told.splitlines()
+        assert max(map(len, (first, *more))) <= 80
+        assert all(line.startswith(" " * 9) for line in more)
+        assert " ".join(told.split()) == " ".join(whole.split())
+    assert render(story()[0], width=10).splitlines()[0] == "CRITICAL 2026-11-24T03:10Z credit-risk"
+    assert render(story()[0], colour=True, width=80).endswith(f"#{story()[0].incident[:8]}\x1b[0m")
 
 
 def test_what_somebody_else_wrote_cannot_play_tricks() -> None:

@@ -62,8 +62,8 @@ def test_a_mix_that_changed() -> None:
     )
     summary, text = texts(mix)
     assert summary == (
-        "credit-risk v3: carrier mix changed (JS distance 0.31): AA 10 % → 45 %, UA 30 % → 10 %, "
-        "(empty) 0 % → 2 % since 03:00Z"
+        "credit-risk v3: carrier mix changed (JS distance 0.31) since 03:00Z: AA 10 % → 45 %, "
+        "UA 30 % → 10 %, (empty) 0 % → 2 %"
     )
     assert text == (
         "credit-risk v3 has changed (warning): the values of carrier are mixed otherwise than in "
@@ -81,8 +81,8 @@ def test_many_features_at_once_point_upstream() -> None:
         *(missing(f"f{at:02}", score=9 - at / 10) for at in range(18)), watched=40
     )
     assert summary == (
-        "credit-risk v3: 18 of 40 features moved together since 03:00Z: look upstream; most of all "
-        "f00 missing 0.2 % → 48 % (+48 points)"
+        "credit-risk v3: f00 missing 0.2 % → 48 % (+48 points) since 03:00Z; 18 of 40 features "
+        "moved together: look upstream"
     )
     assert (
         "Also changed: f01 missing 0.2 % → 48 % (+48 points); f02 missing 0.2 % → 48 % (+48 "
@@ -467,7 +467,7 @@ def test_hard_faults_in_their_own_units() -> None:
         "outside": "income outside its range 0 % → 12 % (+12 points) since 03:00Z",
         "vanished": "income usual values gone 0 % → 20 % (share they had, +20 points) since 03:00Z",
         "kind": "income of another type 0 % → 40 % (+40 points) since 03:00Z",
-        "shape": "income shape changed (JS distance 0.31): below 0 10 % → 40 % since 03:00Z",
+        "shape": "income shape changed (JS distance 0.31) since 03:00Z: below 0: 10 % → 40 %",
     }
     assert "made up 20 % (+20 points) of the baseline do not occur" in texts(told["vanished"])[1]
     assert "its unit may be another one" in texts(told["magnitude"])[1]
