@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -124,7 +125,9 @@ def _ten_minutes(
     app: App, hook: HttpServer, before: Opened, bridge: Worker
 ) -> tuple[list[Opened], list[Resolved], list[float]]:
     """What is open afterwards, what has ended, and seconds until the webhook had each turn's."""
-    going, over, waits = [before], [], []
+    going: list[Opened] = [before]
+    over: list[Resolved] = []
+    waits: list[float] = []
     begun = time.monotonic()
     for turn in range(round(AWAY / EVERY)):
         data(app, turn)
@@ -138,9 +141,16 @@ def _ten_minutes(
         going += new
         wrote = time.monotonic()
         write(app, *new, *ends)
-        due = {each.id for each in (*new, *ends)}
-        wait_until(lambda due=due: due <= set(ids(hook)), PROMPTLY, f"no wait:\n{bridge.text}")
+        told = partial(_are_told, hook, {one.id for one in new} | {one.id for one in ends})
+        wait_until(told, PROMPTLY, f"no wait:\n{bridge.text}")
         waits.append(time.monotonic() - wrote)
-        end = begun + (turn + 1) * EVERY
-        wait_until(lambda end=end: time.monotonic() >= end, 2 * EVERY, "the next turn", 0.2)
+        wait_until(partial(_is_past, begun + (turn + 1) * EVERY), 2 * EVERY, "the next turn", 0.2)
     return going, over, waits
+
+
+def _are_told(hook: HttpServer, due: set[str]) -> bool:
+    return due <= set(ids(hook))
+
+
+def _is_past(time_: float) -> bool:
+    return time.monotonic() >= time_
