@@ -38,15 +38,15 @@ LEAST_BLOCKS: Final = 8  # that noise is measured from, whatever the settings sa
 _FIRST: Final = 0.25  # part of the baseline that fixes the provisional reference,
 _SURELY: Final = 2 * DAY  # at most
 # Event time that it takes to forecast by the hour of the day and of the week, and to see how well.
-_KNOWN_AFTER: Final = (2 * DAY, 10 * DAY)
-_TRIED_AFTER: Final = (DAY, 7 * DAY)  # from there on their residuals are those of such a forecast
+KNOWN_AFTER: Final = (2 * DAY, 10 * DAY)
+TRIED_AFTER: Final = (DAY, 7 * DAY)  # from there on their residuals are those of such a forecast
 _ENOUGH: Final = 50  # blocks of the first part that may stand for its records
 _GROWN: Final = 0.625  # from there on new categories and distances are believed
-_RIPE: Final = 0.7  # of the baseline; the rest is watched on trial
+RIPE: Final = 0.7  # of the baseline; the rest is watched on trial
 _RIPE_BLOCKS: Final = 64  # that the noise on trial is measured from
 _TOGETHER: Final = 32  # profiles that wait to be merged
 _ALIKE: Final = 4.0  # blocks of lengths so far apart at most have the same noise
-_FLOOR: Final = 0.1  # least noise, of the smallest effect worth telling
+FLOOR: Final = 0.1  # least noise, of the smallest effect worth telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Baseline:
             white = binomial(level, self.records)
             white[self.layout.is_signal("volume")] = 1.0  # of the logarithm of a Poisson count
         least = gates.least
-        floor = _FLOOR * np.where(np.isfinite(least), least, 0.1)
+        floor = FLOOR * np.where(np.isfinite(least), least, 0.1)
         about = np.where(expectation.choice == 0, level, 0.0)
         chosen = scales.chosen(expectation.choice)
         return measure(chosen, about, white, floor, self.layout.shares())
@@ -188,7 +188,7 @@ class Learner:
     def is_ripe(self, settings: DetectionSettings) -> bool:
         """Whether enough is known to watch the rest on trial."""
         enough = self._measured >= _RIPE_BLOCKS and self.prior is None
-        return enough and self.progress(settings) >= _RIPE
+        return enough and self.progress(settings) >= RIPE
 
     def so_far(self) -> tuple[Baseline, Scales, Expectation]:
         """What ``finish`` would give now, in units that are not final; learning goes on."""
@@ -287,13 +287,13 @@ class Learner:
         self._expectation.add(np.where(known, values, 0.0), weight)
         self._measured += 1
         span = block.end - self._since
-        if self._tried < len(_TRIED_AFTER) and span >= _TRIED_AFTER[self._tried]:
+        if self._tried < len(TRIED_AFTER) and span >= TRIED_AFTER[self._tried]:
             self._tried += 1
             self._scales.restart(self._tried)
 
     def _settle(self, expectation: Expectation) -> None:
         expectation.settle()
-        known = sum(self.end - self._since >= least for least in _KNOWN_AFTER)
+        known = sum(self.end - self._since >= least for least in KNOWN_AFTER)
         expectation.choice = np.minimum(expectation.choice, known)
 
     def finish(self) -> tuple[Baseline, Scales, Expectation]:

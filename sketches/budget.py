@@ -27,7 +27,7 @@ SCALES: Final = 8  # windows of 1, 2, 4, .. 128 blocks share it as well
 # Blocks between two false alarms of one test, however large the budget, and what a test is held to
 # beyond that for errors of the model of the noise: AR(1) of 0.1 to 0.3 left between blocks, or
 # tails, divide a nominal run length by 6 to 100. With 20, null streams of a baseline of two weeks
-# keep to half the budget and less (bench.study.nulls). In a stream of few blocks a week this is
+# keep to half the budget and less (bench.study). In a stream of few blocks a week this is
 # what binds. It costs little: the delay grows with the logarithm. The flights of the demo were in
 # view when 20 was taken instead of 100, so they are no test of it.
 LEAST_ARL: Final = 1_000.0

@@ -52,6 +52,7 @@ def main() -> int:
             "commit": commit(),
             "date": datetime.now(UTC).date().isoformat(),
             "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+            "cores": os.cpu_count() or 1,
             "quick": options.quick,
             "rows": {key: row.plain() for key, row in rows.rows(found, size).items()},
             "streams": rows.detectors(found, size),

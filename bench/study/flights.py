@@ -43,6 +43,15 @@ class Found(NamedTuple):
     told: list[Told]
     worst: int  # of them, with their onset on one of the 25 worst days
     storms: list[str]  # named storm days found
+    named: Mapping[str, list[int]]  # feature -> when it was told of
+
+
+class Injected(NamedTuple):
+    """Faults in the same weeks: when each began, when their feature was told of; microseconds."""
+
+    starts: list[int]
+    named: list[int]
+    ends: list[int]  # of all windows with data
 
 
 def records() -> list[tuple[datetime, Record]]:
@@ -83,13 +92,15 @@ def undisturbed() -> Found:
     """The year as it was."""
     all_flights = flights.read()
     worst = flights.worst_days(all_flights)
-    told = raw.told(replayed(record for _, record in records()))
+    events = replayed(record for _, record in records())
+    told = raw.told(events)
     days = [day(one.onset) for one in told]
     found = set(days)
     return Found(
         told,
         sum(each in worst for each in days),
         [each.isoformat() for each in STORMS if each in found],
+        {feature: _named(events, feature) for _, feature in (FAULTS | SHIFTS).values()},
     )
 
 
@@ -133,7 +144,7 @@ def shifted(name: str, by: float) -> Break:
     return change
 
 
-FAULTS: Mapping[str, tuple[Break, str]] = {
+FAULTS: dict[str, tuple[Break, str]] = {
     "nulls +50 points": (_nulls, "distance"),
     "unit x1000": (_unit, "distance"),
     "stuck": (_stuck, "distance"),
@@ -141,15 +152,15 @@ FAULTS: Mapping[str, tuple[Break, str]] = {
     "traffic -50 %": (_volume, ""),
 }
 # Half a standard deviation of all flights of the year.
-SHIFTS: Mapping[str, tuple[Break, str]] = {
+SHIFTS: dict[str, tuple[Break, str]] = {
     "0.5 sd of distance": (shifted("distance", 367.0), "distance"),
     "0.5 sd of air_time": (shifted("air_time", 47.0), "air_time"),
 }
 LENGTH = timedelta(hours=24)
 
 
-def injected(change: Break, feature: str, count: int, seed: int) -> list[float | None]:
-    """Windows with data until a feature is told of, of so many injections over the 36 weeks.
+def injected(change: Break, feature: str, count: int, seed: int) -> Injected:
+    """The year with so many injections over the 36 weeks.
 
     Args:
         change: What is done to the flights of ``LENGTH``.
@@ -159,7 +170,6 @@ def injected(change: Break, feature: str, count: int, seed: int) -> list[float |
     """
     random = np.random.default_rng(seed)
     held = records()
-    quiet = set(_named(replayed(record for _, record in held), feature))
     step = (LAST - UNTIL) / (count + 1)
     starts = []
     for at in range(count):
@@ -168,7 +178,7 @@ def injected(change: Break, feature: str, count: int, seed: int) -> list[float |
         starts.append(start.replace(hour=int(random.integers(12, 24)), minute=0, second=0))
     told = _named(replayed(_broken(held, starts, change, random)), feature)
     ends = sorted({int(time.timestamp()) // 3600 * HOUR + HOUR for time, _ in held})
-    return [_windows(start, [one for one in told if one not in quiet], ends) for start in starts]
+    return Injected([int(start.timestamp()) * 1_000_000 for start in starts], told, ends)
 
 
 def _named(events: Iterable[Event], feature: str) -> list[int]:
@@ -196,9 +206,17 @@ def _broken(
             yield record
 
 
-def _windows(start: datetime, told: Sequence[int], ends: Sequence[int]) -> float | None:
-    """Windows from a start to what is told first."""
-    begun = int(start.timestamp()) * 1_000_000
-    over = begun + int(LENGTH.total_seconds()) * 1_000_000
-    found = [time for time in told if begun < time <= over]
-    return float(sum(begun < end <= min(found) for end in ends)) if found else None
+def waits(found: Mapping[str, Any], quiet: Sequence[int]) -> list[float | None]:
+    """Windows with data from each injection until its feature is told of.
+
+    Args:
+        found: As ``injected`` gave it.
+        quiet: When the feature is told of in the year as it was: these do not count.
+    """
+    waited: list[float | None] = []
+    for start in found["starts"]:
+        over = start + int(LENGTH.total_seconds()) * 1_000_000
+        told = [at for at in found["named"] if start < at <= over and at not in quiet]
+        ends = [end for end in found["ends"] if start < end]
+        waited.append(float(sum(end <= min(told) for end in ends)) if told else None)
+    return waited

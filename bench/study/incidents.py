@@ -9,7 +9,7 @@ from bench.study import raw, world
 from bench.study.scores import Injection, Match, Score, Told, matched, score
 from sketches.blocks import DAY
 
-MUST = {"opened": 0.95, "per_injection": 1.1, "cause": 0.9, "onset": 1.0, "flapping": 0}
+MUST = {"opened": 0.95, "opened_per_injection": 1.1, "cause": 0.9, "onset": 1.0, "flapping": 0}
 
 
 class Found(NamedTuple):
@@ -63,7 +63,7 @@ def passes(of_all: Score) -> bool:
     """The levels of all injections together."""
     return (
         of_all.opened >= MUST["opened"]
-        and of_all.per_injection <= MUST["per_injection"]
+        and of_all.opened_per_injection <= MUST["opened_per_injection"]
         and of_all.cause >= MUST["cause"]
         and of_all.onset >= MUST["onset"]
         and of_all.flapping <= MUST["flapping"]

@@ -124,7 +124,7 @@ class Score(NamedTuple):
 
     injected: int
     opened: float  # share of them with an incident
-    per_injection: float  # incidents opened for each
+    opened_per_injection: float  # incidents opened for each
     cause: float  # share of those opened whose first incident names the label
     onset: float  # share of the abrupt ones opened whose onset is within one window
     flapping: int

@@ -98,9 +98,7 @@ def by_records(name: str, draw: Draw, tails: float, window: int, records: int) -
     """A stream of independent records, clipped at the quantile ``tails`` and its mirror."""
     sample = draw(np.random.default_rng(1), (400_000,))
     low, high = np.quantile(sample, [tails, 1 - tails])
-    sample = np.clip(sample, low, high) if high > low else sample
-    if high <= low:
-        low, high = -math.inf, math.inf
+    sample = np.clip(sample, low, high)
     centre, scale = sample.mean(), sample.std()
     kurtosis = float((((sample - centre) / scale) ** 4).mean())
 
@@ -108,9 +106,7 @@ def by_records(name: str, draw: Draw, tails: float, window: int, records: int) -
         while True:
             size = int(random.poisson(records)) + 1
             values = (np.clip(draw(random, (FEATURES, size)), low, high) - centre) / scale
-            prior = max(kurtosis - 1, 0.0)
-            variance = (values.var(axis=1) * size + prior) / (size + prior)
-            spread = np.log(np.sqrt(np.maximum(variance, 0.01)))
+            spread = _spread(values.var(axis=1), size, kurtosis)
             parts = (values.mean(axis=1), spread, missing(random, size))
             yield Window(size, np.concatenate([*parts, distances(random, size, SHARES)]))
 
@@ -159,11 +155,45 @@ def season(random: np.random.Generator, per_day: int) -> Iterator[FloatArray]:
         number += 1
 
 
+def bursts(random: np.random.Generator, per_day: int) -> Iterator[FloatArray]:
+    """Skew and correlated, like delays by weather: AR(1) 0.8 of exponential steps."""
+    level = np.zeros(FEATURES)
+    while True:
+        level = 0.8 * level + 0.6 * (random.exponential(size=FEATURES) - 1)
+        yield 0.3 * level
+
+
 def still(random: np.random.Generator, per_day: int) -> Iterator[FloatArray]:
     """No move at all."""
     level = np.zeros(FEATURES)
     while True:
         yield level
+
+
+def events(name: str, share: float, window: int, records: int) -> Stream:
+    """A stream of independent records that are 0, or 1 with the probability ``share``."""
+    scale = math.sqrt(share * (1 - share))
+    kurtosis = (1 - 3 * share * (1 - share)) / scale**2
+
+    def begin(random: np.random.Generator) -> Iterator[Window]:
+        while True:
+            size = int(random.poisson(records)) + 1
+            mean = random.binomial(size, share, FEATURES) / size
+            parts = (mean - share) / scale, _spread(mean * (1 - mean) / scale**2, size, kurtosis)
+            rest = missing(random, size), distances(random, size, SHARES)
+            yield Window(size, np.concatenate([*parts, *rest]))
+
+    def draw(random: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+        return (random.random(shape) < share).astype(np.float64)
+
+    return Stream(name, window, NUMBERS, _white(NUMBERS, kurtosis), begin, draw)
+
+
+def _spread(variance: FloatArray, size: int, kurtosis: float) -> FloatArray:
+    """Logarithm of the spread, drawn to that of the baseline as the worker does."""
+    prior = max(kurtosis - 1, 0.0)
+    found: FloatArray = np.log(np.maximum((variance * size + prior) / (size + prior), 0.01)) / 2
+    return found
 
 
 def texts(name: str, window: int, records: int) -> Stream:
@@ -209,15 +239,14 @@ def nulls(window: int, records: int) -> dict[str, Stream]:
     size = window, records
     found = [
         by_level("N(0,1)", still, *size, draw=lambda r, s: r.normal(size=s)),
-        by_records("N x1000", lambda r, s: 1000 * r.normal(size=s), 0.001, *size),
+        by_level("N x1000", still, *size, draw=lambda r, s: 1000 * r.normal(size=s)),
         by_records("t3", lambda r, s: r.standard_t(3, size=s), 0.01, *size),
         by_records("lognormal 1.5", lambda r, s: np.exp(1.5 * r.normal(size=s)), 0.01, *size),
         by_level("AR(1) 0.3", wandering(0.3), *size),
         by_level("AR(1) 0.8", wandering(0.8), *size),
         by_level("day and weekend", season, *size),
-        by_records(
-            "Bernoulli 0.01", lambda r, s: (r.random(s) < 0.01).astype(np.float64), 0.0, *size
-        ),
+        by_level("bursts", bursts, *size),
+        events("Bernoulli 0.01", 0.01, *size),
         texts("Zipf", *size),
     ]
     return {stream.name: stream for stream in found}

@@ -16,7 +16,6 @@ import orjson
 
 from bench.study import cost, faults, flights, incidents, peers, raw_weeks, robust, streams, watched
 from bench.study.plan import Sizes
-from bench.study.scores import delays
 from bench.study.world import KINDS
 
 ROOT = Path(__file__).parents[2]
@@ -28,31 +27,40 @@ Task = Callable[[], Any]
 def tasks(size: Sizes) -> dict[str, Task]:
     """All of them by name, the longest first."""
     nulls = streams.nulls(size.null_window, size.null_records)
-    found: dict[str, Task] = {
-        "flights": flights.undisturbed,
-        "spikes": partial(incidents.summed, size.spikes, ("spike",), 9),
-    }
+    found: dict[str, Task] = {}
+    for part in range(size.incident_parts):
+        found[f"incidents/{part}"] = partial(_incidents, size, part)
+    found["spikes"] = partial(incidents.summed, size.spikes, ("spike",), 9)
+    found["faults"] = partial(incidents.summed, size.faults, FAULTS, 7)
+    found["flights"] = flights.undisturbed
+    for name in _flight_faults(size):
+        found[f"flights/{name}"] = partial(_flights, size, name)
+    for name, stream in nulls.items():
+        if stream.draw is not None:
+            found[f"raw/{name}"] = partial(_raw, size, name)
+    found["not finite"] = partial(robust.not_finite, size.robust, list(KINDS), 10)
+    found["restart"] = partial(robust.restarted, size.robust, list(KINDS), 11)
     for seed in range(size.world_seeds):
         found[f"world/{seed}"] = partial(_world, size, seed)
     for seed in range(size.fast_seeds):
         found[f"1,000 records/s/{seed}"] = partial(_independent, size, 1_000, seed)
         found[f"10 records/s/{seed}"] = partial(_independent, size, 10, seed)
-    for part in range(size.incident_parts):
-        found[f"incidents/{part}"] = partial(_incidents, size, part)
-    for name in nulls:
-        for seed in range(size.null_seeds):
+    for seed in range(size.null_seeds):
+        for name in nulls:
             found[f"null/{name}/{seed}"] = partial(_null, size, name, seed)
+    for name in nulls | _others():
         found[f"peers/{name}"] = partial(_peers, size, name)
-    for name, stream in nulls.items():
-        if stream.draw is not None:
-            found[f"raw/{name}"] = partial(_raw, size, name)
-    for name in {**flights.FAULTS, **flights.SHIFTS} if size.flights else ():
-        found[f"flights/{name}"] = partial(_flights, size, name)
-    found["faults"] = partial(incidents.summed, size.faults, FAULTS, 7)
-    found["not finite"] = partial(robust.not_finite, size.robust, list(KINDS), 10)
-    found["restart"] = partial(robust.restarted, size.robust, list(KINDS), 11)
     found["cost"] = partial(cost.run, size.cost)
     return found
+
+
+def _others() -> dict[str, streams.Stream]:
+    both = (streams.independent(1_000), streams.independent(10), streams.bench_world())
+    return {stream.name: stream for stream in both}
+
+
+def _flight_faults(size: Sizes) -> dict[str, tuple[flights.Break, str]]:
+    return flights.FAULTS | flights.SHIFTS if size.flights else {}
 
 
 def _null(size: Sizes, name: str, seed: int) -> dict[str, Any]:
@@ -75,10 +83,12 @@ def _told(found: watched.Watched) -> dict[str, Any]:
 
 
 def _peers(size: Sizes, name: str) -> dict[str, Any]:
-    stream = streams.nulls(size.null_window, size.null_records)[name]
+    stream = (streams.nulls(size.null_window, size.null_records) | _others())[name]
     features, weeks, records = size.peers
+    # Windows of ten seconds are many: no more of them than of the others.
+    weeks *= min(stream.window / size.null_window, 1.0)
     rows = peers.per_window(stream, weeks, features, 0)
-    return rows | peers.per_record(stream, records, size.null_records, 0)
+    return rows | peers.per_record(stream, records, 0)
 
 
 def _raw(size: Sizes, name: str) -> dict[str, Any]:
@@ -93,9 +103,8 @@ def _incidents(size: Sizes, part: int) -> dict[str, Any]:
 
 
 def _flights(size: Sizes, name: str) -> dict[str, Any]:
-    change, feature = {**flights.FAULTS, **flights.SHIFTS}[name]
-    within = 2 if name in flights.FAULTS else 24
-    return delays(flights.injected(change, feature, size.flights, 6), within)._asdict()
+    change, feature = _flight_faults(size)[name]
+    return flights.injected(change, feature, size.flights, 6)._asdict()
 
 
 def digest() -> str:
@@ -119,7 +128,8 @@ def run(
         folder: Of the cache; None: none.
         workers: Processes.
     """
-    code = f"{digest()} {orjson.dumps(msgspec.to_builtins(size)).decode()}"
+    each = {key: held for key, held in size._asdict().items() if not key.endswith("_seeds")}
+    code = f"{digest()} {orjson.dumps(msgspec.to_builtins(each)).decode()}"
     key = blake2b(code.encode(), digest_size=8).hexdigest()
     found: dict[str, Any] = {}
     if folder is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 from bench.study.scores import incidents
 from bench.study.streams import START, Stream, Window, white_noise
 from sketches import budget
-from sketches.baseline import _FLOOR, _KNOWN_AFTER, _RIPE, _TRIED_AFTER
+from sketches.baseline import FLOOR, KNOWN_AFTER, RIPE, TRIED_AFTER
 from sketches.blocks import DAY
 from sketches.detection import DetectionSettings
 from sketches.expectation import CANDIDATES, Expectation
@@ -38,6 +37,7 @@ class Watched(NamedTuple):
         critical: Incidents with a critical change.
         alarmed: Share of the windows in which anything was changed.
         delays: Fault -> seconds to detection of each feature it was put into.
+        alerts: Fault -> alerts of these features while it went on, those within an hour one.
         updates: Windows watched, times signals.
     """
 
@@ -47,6 +47,7 @@ class Watched(NamedTuple):
     critical: int
     alarmed: float
     delays: Mapping[str, list[float | None]]
+    alerts: Mapping[str, int]
     updates: int
 
 
@@ -84,15 +85,18 @@ def run(
     learned = _learn(stream, windows, plan.days)
     number = plan.days * (DAY // stream.window)
     total = max(round(plan.weeks * 7 * DAY / stream.window), 1)
-    at = set(np.sort(random.integers(0, total, plan.probes)).tolist())
+    at = _apart(random, total, plan)
     found: dict[str, list[float | None]] = {name: [] for name in faults}
+    alerts = dict.fromkeys(faults, 0)
     changes, critical, active = [], [], 0
     held: list[Window] = []
     for step in range(total):
         if step in at:
             held = list(islice(windows, plan.windows))
             for name, fault in faults.items():
-                found[name] += _probe(stream, learned, held, number, fault, seed + step)
+                told = _probe(stream, learned, held, number, fault, seed + step)
+                found[name] += [times[0] / 1e6 if times else None for times in told]
+                alerts[name] += sum(map(incidents, told))
         window = held.pop(0) if held else next(windows)
         for one in _update(stream, learned, window, number):
             changes.append(number * stream.window)
@@ -107,8 +111,16 @@ def run(
         incidents(critical),
         active / total,
         found,
+        alerts,
         total * len(stream.layout),
     )
+
+
+def _apart(random: np.random.Generator, total: int, plan: Plan) -> set[int]:
+    """Windows in which faults begin, by chance and so that none begins before another ended."""
+    slot = total / max(plan.probes, 1)
+    late = random.random(plan.probes) * max(slot - plan.windows, 1)
+    return {int(number * slot + more) for number, more in enumerate(late.tolist())}
 
 
 def _update(stream: Stream, learned: _Learned, window: Window, number: int) -> list[bool]:
@@ -138,12 +150,12 @@ def _learn(stream: Stream, windows: Iterator[Window], days: int) -> _Learned:
         expectation.add(window.values, np.full(signals, float(window.records)))
         records += window.records
         span = (number + 1) * stream.window
-        for way, after in enumerate(_TRIED_AFTER, 1):
+        for way, after in enumerate(TRIED_AFTER, 1):
             if span - stream.window < after <= span:
                 scales.restart(way)
         if trial is not None:
             trial.add(window.values, window.records, start, start + stream.window)
-        elif span >= _RIPE * days * DAY:
+        elif span >= RIPE * days * DAY:
             so_far = Expectation.restore(expectation.state())
             noise = _noise(stream, scales, so_far, judged, span, records)
             watch = _watch(stream, noise, so_far, both)
@@ -163,13 +175,13 @@ def _noise(
     records: int,
 ) -> Noise:
     expectation.settle()
-    known = sum(span >= least for least in _KNOWN_AFTER)
+    known = sum(span >= least for least in KNOWN_AFTER)
     expectation.choice = np.minimum(expectation.choice, known)
     level = scales.mean()
     about = np.where(expectation.choice == 0, level, 0.0)
     white = white_noise(stream, level, records)
     chosen = scales.chosen(expectation.choice)
-    return measure(chosen, about, white, _FLOOR * judged.least, stream.layout.shares())
+    return measure(chosen, about, white, FLOOR * judged.least, stream.layout.shares())
 
 
 def _watch(
@@ -186,16 +198,12 @@ def _watch(
 def _thresholds(stream: Stream, judged: Gates) -> tuple[budget.Thresholds, budget.Thresholds]:
     """For soft and for hard signals, half of the budget each."""
     warning, critical = SETTINGS.warning_per_model_week / 2, SETTINGS.critical_per_model_week / 2
-    blocks = _power_of_two(budget.WEEK / stream.window)
+    blocks = budget.power_of_two(budget.WEEK / stream.window)
     soft, hard = (
-        budget.thresholds(warning, critical, _power_of_two(tests), blocks)
+        budget.thresholds(warning, critical, budget.power_of_two(tests), blocks)
         for tests in judged.tests(stream.layout.is_hard())
     )
     return soft, hard
-
-
-def _power_of_two(count: float) -> int:
-    return 1 << max(math.ceil(count) - 1, 0).bit_length()
 
 
 def _probe(
@@ -205,24 +213,21 @@ def _probe(
     number: int,
     fault: tuple[str, Fault],
     seed: int,
-) -> list[float | None]:
-    """Seconds to the detection of a fault in every feature, from a copy of the watch."""
+) -> list[list[int]]:
+    """When a fault in features is told, by a copy of the watch: microseconds since it began."""
     signal, change = fault
     random = np.random.default_rng(seed)
     watch = Watch.restore(learned.watch.state(), learned.thresholds)
     copy = learned._replace(watch=watch)
     rows: IntArray = np.flatnonzero(stream.layout.is_signal(signal))[: len(stream.layout) // 4]
-    rows = np.setdiff1d(rows, watch.changed)  # these have an alarm already
-    first: dict[int, float] = {}
+    told: dict[int, list[int]] = {row: [] for row in np.setdiff1d(rows, watch.changed).tolist()}
     for at, window in enumerate(held):
-        since = at * stream.window / 1e6
-        values = change(since, random, window)
+        values = change(at * stream.window / 1e6, random, window)
         start = START + (number + at) * stream.window
         step = copy.watch.update(
             values, window.records, start, start + stream.window, learned.gates
         )
         for one in step.found:
-            first.setdefault(one.signal, since + stream.window / 1e6)
-        if all(row in first for row in rows.tolist()):
-            break
-    return [first.get(row) for row in rows.tolist()]
+            if one.signal in told:
+                told[one.signal].append((at + 1) * stream.window)
+    return list(told.values())

@@ -83,7 +83,7 @@ def test_incidents_belong_to_the_injection_that_goes_on() -> None:
     assert [len(match.told) for match in matches] == [2, 1]
     assert len(false) == 2
     found = score(matches, window=10)
-    assert (found.injected, found.opened, found.per_injection) == (2, 1.0, 1.5)
+    assert (found.injected, found.opened, found.opened_per_injection) == (2, 1.0, 1.5)
     assert (found.cause, found.onset, found.flapping) == (0.5, 0.5, 0)
 
 
