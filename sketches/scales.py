@@ -34,7 +34,7 @@ class Scales:
 
     _MOMENTS: Final = ("count", "weight", "first", "second", "third", "inverse")
     _FIELDS: Final = (*_MOMENTS, "highest", "lowest")
-    _ROWS: Final = ("_values", "_weight", "_records")
+    _ROWS: Final = ("_values", "_weight", "_records", "_known")
 
     def __init__(self, ways: int, by_records: BoolArray) -> None:
         shape = (LEVELS, ways, len(by_records))
@@ -50,6 +50,7 @@ class Scales:
         self._values = np.zeros((0, *shape[1:]))  # the last blocks, times their weight
         self._weight = np.zeros((0, shape[2]))
         self._records = np.zeros((0, 1))
+        self._known = np.zeros(ways, dtype=np.int64)  # blocks since each way began, _HELD at most
         self._new: list[tuple[FloatArray, FloatArray, float]] = []
 
     def add(self, values: FloatArray, records: float) -> None:
@@ -74,6 +75,8 @@ class Scales:
         values = np.concatenate([self._values, self._drawn_in(fresh, weights[:, None])])
         weight = np.concatenate([self._weight, weights])
         records = np.concatenate([self._records, np.array([[each[2]] for each in new])])
+        known = self._known + np.arange(1, len(new) + 1)[:, None]
+        self._known = np.minimum(known[-1], _HELD + 1)
         held = slice(-_HELD, None)
         self._values, self._weight, self._records = values[held], weight[held], records[held]
         for level in range(LEVELS):
@@ -85,7 +88,10 @@ class Scales:
                 weight = weight[half:] + weight[:-half]
                 records = records[half:] + records[:-half]
             last = slice(-len(new), None)
-            self._count(level, values[last], weight[last], records[last])
+            whole = known >= WINDOWS[level]
+            kept = weight[last, None]
+            whole = known[-len(kept) :] >= WINDOWS[level]
+            self._count(level, values[last], kept, records[last, None], whole)
 
     def _drawn_in(self, values: FloatArray, weight: FloatArray) -> FloatArray:
         """Values, times their weight, no farther out than blocks usually are; shape (B, C, S)."""
@@ -97,10 +103,19 @@ class Scales:
         return found
 
     def _count(
-        self, level: int, values: FloatArray, weight: FloatArray, records: FloatArray
+        self,
+        level: int,
+        values: FloatArray,
+        weight: FloatArray,
+        records: FloatArray,
+        whole: BoolArray,
     ) -> None:
+        """Count windows; one that reaches back to before a way began, ``whole``, says nothing."""
+        if not whole.all():
+            values = values * whole[:, :, None]
+            weight = weight * whole[:, :, None]
         known = weight > 0
-        mean = values / np.where(known, weight, 1.0)[:, None]
+        mean = values / np.where(known, weight, 1.0)
         squared = values * mean
         sample = np.where(self._by_records, weight, records)
         inverse = np.where(known, weight / np.maximum(sample, 1.0), 0.0)
@@ -110,7 +125,6 @@ class Scales:
         self.first[level] += values.sum(axis=0)
         self.second[level] += squared.sum(axis=0)
         self.third[level] += (squared * mean).sum(axis=0)
-        known = known[:, None]
         top = np.where(known, mean, -np.inf).max(axis=0)
         bottom = np.where(known, mean, np.inf).min(axis=0)
         np.maximum(self.highest[level], top, out=self.highest[level])
@@ -126,8 +140,9 @@ class Scales:
         self._weight[:, signals] = 0.0
 
     def restart(self, way: int) -> None:
-        """Forget what was counted in one way."""
+        """Begin anew in one way: no window reaches back to before now."""
         self.flush()
+        self._known[way] = 0
         for name in self._MOMENTS:
             getattr(self, name)[:, way] = 0.0
         self.highest[:, way], self.lowest[:, way] = -np.inf, np.inf

@@ -92,7 +92,7 @@ def run(
     held: list[Window] = []
     for step in range(total):
         if step in at:
-            held = list(islice(windows, plan.windows))
+            held += islice(windows, plan.windows - len(held))  # none is left out
             for name, fault in faults.items():
                 told = _probe(stream, learned, held, number, fault, seed + step)
                 found[name] += [times[0] / 1e6 if times else None for times in told]

@@ -58,6 +58,21 @@ def test_moments_of_all_windows(count: int) -> None:
         assert found.highest[level, 0] == pytest.approx(known.max(axis=0))
 
 
+def test_no_window_reaches_back_to_before_a_way_began_anew() -> None:
+    values, records = blocks_with_gaps(500)
+    values[:203] += 7.0  # a forecast that was still to be learned
+    found = Scales(2, np.ones(values.shape[1], dtype=bool))
+    for at, (row, count) in enumerate(zip(values, records, strict=True)):
+        if at == 203:
+            found.restart(1)
+        found.add(np.stack([row, row]), float(count))
+    found.flush()
+    later = scales(values[203:], records[203:])
+    for name in ("count", "weight", "inverse", "first", "second", "highest", "lowest"):
+        wanted = getattr(later, name)[:, 0]
+        assert getattr(found, name)[:, 1] == pytest.approx(wanted, rel=1e-9), name
+
+
 def test_one_wild_block_does_not_make_the_noise() -> None:
     values = np.random.default_rng(0).normal(size=(1000, 1))
     records = np.full(1000, 100.0)
