@@ -7,14 +7,15 @@ from datetime import datetime
 
 from . import logs
 from .batch import Decoder
-from .commit_state import CommitState
+from .commit_state import CommitState, kept
 from .decoders import decoder_for
 from .inputs import InputPartition
 from .kafka import Admin, Partition, Reader
 from .kafka_failures import KafkaFailure
+from .last_word import last_word
 from .log_partitions import LogPartition
 from .settings import Settings
-from .start import starting_point
+from .start import Start, set_by_hand, starting_point
 from .state_topic import kept_values
 
 
@@ -124,7 +125,10 @@ class Arrivals:
             committed = commit[0] if commit else None
             return LogPartition(self._settings, number, self.log_partitions(), kept, low, committed)
         state = None if commit is None else (commit[0], CommitState.from_metadata(commit[1]))
-        start = starting_point(
+        start = None
+        if state is not None and state[1] is None:
+            start = self._set_by_hand(place, state[0], low, high)
+        start = start or starting_point(
             state,
             low,
             high,
@@ -142,6 +146,25 @@ class Arrivals:
                 stop=lost.stop,
             )
         return InputPartition(self._settings, topic, number, start, self._decoder(topic))
+
+    def _set_by_hand(self, place: Partition, offset: int, low: int, high: int) -> Start | None:
+        """Where to go on from an offset that no worker committed; None: the log is new as well."""
+        one = self._settings.input_for(place[0])
+        if one is None:
+            return None
+        word = last_word(self._settings, self._admin, place, one.window + one.lateness)
+        topic, partition = place
+        logs.event(
+            "the offset was set by hand",
+            logging.WARNING,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            closed_at=None if word is None else word.closed_at,
+        )
+        if word is None:
+            return None
+        return set_by_hand(offset, low, high, word, kept(self._settings.border_settings(one)))
 
     def _decoder(self, topic: str) -> Decoder:
         """One for all partitions of a topic: what it has learned of the records serves them all."""

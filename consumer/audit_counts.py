@@ -234,6 +234,20 @@ class Counts:
         base = np.where(exact, closed_at, np.minimum(later, closed_at))
         return _Points(throughs, closed_at, first, base, count[at], places)
 
+    def _unread(self, held: Offsets, start: int, stops: IntArray) -> IntArray:
+        """Records from ``start`` to each of ``stops`` that watermarks declare lost.
+
+        Some may have been counted nevertheless: whoever lost them cannot say which.
+        """
+        unread = np.zeros(len(stops), dtype=np.int64)
+        ends = np.maximum(stops, start)
+        told = start
+        for lost in sorted(self.ledger.lost, key=lambda each: each.start):
+            low, told = max(lost.start, told), max(lost.stop, told)
+            if low < told:
+                unread += held.below(np.minimum(told, ends)) - held.below(np.minimum(low, ends))
+        return unread
+
     def against(
         self, held: Offsets, low: int, what: str, kinds: tuple[str, str], report: Report
     ) -> tuple[int, int] | None:
@@ -265,6 +279,7 @@ class Counts:
         below = held.below
         most = below(points.closed_at) - below(points.base[begin : begin + 1])
         least = below(points.first) - below(np.array([start]))
+        least -= self._unread(held, start, points.first)
         made = points.counted - points.counted[begin]
         wrong = (made > np.maximum(most, 0)) | ((made < least) & (points.first > start))
         wrong[: begin + 1] = False

@@ -42,6 +42,8 @@ _AGAIN: Final = {
     "_MSG_TIMED_OUT",
     "_WAIT_COORD",
     "_QUEUE_FULL",
+    "_PURGE_QUEUE",  # given up with the producer or its transaction, for another reason
+    "_PURGE_INFLIGHT",
     "_IN_PROGRESS",
     "_NOENT",  # no leader of a partition is known
     "REBALANCE_IN_PROGRESS",

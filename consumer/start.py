@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from .commit_state import CommitState
+from .commit_state import FORMAT_VERSION, BorderSettings, CommitState
 from .log import Lost
 
 StartSetting = Literal["earliest", "latest"] | datetime
@@ -20,7 +20,7 @@ class Start:
     Attributes:
         offset: First offset to read.
         state: What the commit said; None for a partition never read by this group.
-        lost: Ranges that the log no longer holds though they were not read.
+        lost: Ranges that were not read, and will not be.
         fresh: The group has no commit here: the offset must be committed before anything else, or
             a restart would choose another one.
     """
@@ -65,3 +65,38 @@ def starting_point(
         begun = None if state is None else state.in_new_log()
         return Start(low, begun, (Lost(high, offset),))
     return Start(offset, state)
+
+
+class Word(NamedTuple):
+    """The log's last word about an input partition.
+
+    Attributes:
+        through: Latest closed border, microseconds.
+        closed_at: The offset just after the record that closed it.
+        open_from: No record before this offset is in a window that is open.
+    """
+
+    through: int
+    closed_at: int
+    open_from: int
+
+
+def set_by_hand(offset: int, low: int, high: int, word: Word, borders: BorderSettings) -> Start:
+    """Where to go on after somebody has set the group's offset, as ``--reset-offsets`` does.
+
+    Windows that are closed stay closed, wherever the offset was set: they have been judged. What
+    an offset set forward leaves out is declared lost.
+
+    Args:
+        offset: That was set.
+        low: First offset that the log of the input holds.
+        high: Offset after its last.
+        word: Of the profiles log.
+        borders: Border settings as they are now, as a commit keeps them.
+    """
+    begin = min(max(offset, low), high)
+    state = CommitState(FORMAT_VERSION, word.through, word.closed_at, borders)
+    if word.closed_at > high:  # the topic was made anew
+        return Start(begin, state.in_new_log())
+    lost = (Lost(word.open_from, begin),) if word.open_from < begin else ()
+    return Start(begin, state, lost)

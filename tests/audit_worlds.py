@@ -61,6 +61,7 @@ class World:
         self.commits: dict[Input, tuple[int, str]] = {}
         self.read_to: dict[Input, int] = defaultdict(int)
         self.compact: set[str] = set()
+        self.starts: dict[Input, Start] = {}  # where the next owner begins, whatever is committed
         self.clock = 1_800_000_000 * SECOND
 
     # --- what an audit asks ---------------------------------------------------------------------
@@ -115,7 +116,9 @@ class World:
     def begin(self, place: Input) -> InputPartition:
         commit, low = self.commits.get(place), self.lows.get(place, 0)
         start = Start(low, None, fresh=True)
-        if commit is not None:
+        if place in self.starts:
+            start = self.starts.pop(place)
+        elif commit is not None:
             state = CommitState.from_metadata(commit[1])
             lost = (Lost(commit[0], low),) if commit[0] < low else ()
             start = Start(max(commit[0], low), state, lost)

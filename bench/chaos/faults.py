@@ -250,18 +250,23 @@ def log_cut(system: System) -> None:
 
 
 def offsets_reset(system: System) -> None:
-    """Somebody sets a committed offset forward by hand; what lies between is not read."""
+    """Somebody sets committed offsets by hand: one forward, past unread records, one back."""
     worker = system.working()
     system.feed_for(0.4, 2.0)
     system.stop(worker)
     system.feed(0.7)
     system.settle()
-    now = system.committed()[0]
+    now = system.committed()
     system.lost[0] = system.rng.randint(600, 800)
-    place = TopicPartition(TOPIC, 0, now + system.lost[0])
-    request = ConsumerGroupTopicPartitions(APP, [place])
-    for future in system.cluster.admin.alter_consumer_group_offsets([request]).values():
-        future.result(20)
+    places = [
+        TopicPartition(TOPIC, 0, now[0] + system.lost[0]),
+        TopicPartition(TOPIC, 1, system.rng.randint(0, now[1])),
+    ]
+    admin = system.cluster.admin  # it has to outlive its answers
+    (future,) = admin.alter_consumer_group_offsets(
+        [ConsumerGroupTopicPartitions(APP, places)]
+    ).values()
+    future.result(20)
 
 
 def own_disk_full(system: System) -> None:
@@ -297,12 +302,13 @@ def broker_away_at_start(system: System) -> None:
     system.stop(system.working())
     system.cluster.kafka.kill(1)
     worker = system.start()
-    system.feed_for(0.5, 6.0)
-    if not worker.alive:  # it says so and ends with 1
-        system.running.remove(worker)
-        if worker.ended() != 1 or "no Kafka at" not in worker.text:
-            system.problems.append(f"without a broker: {worker.ended()}: {worker.text}")
+    system.feed_while(0.5, 6.0, lambda: worker.alive)
     system.cluster.kafka.restart(1)
+    wait_until(lambda: not worker.alive or worker.events(BEGIN), 40, "it begins, or says why not")
+    if not worker.alive:
+        system.running.remove(worker)
+        if worker.ended() != 1 or system.cluster.proxied not in worker.text:
+            system.problems.append(f"without a broker: {worker.ended()}: {worker.text}")
 
 
 def late_commit(system: System) -> None:

@@ -13,7 +13,10 @@ from bench.records import Load, generate
 from consumer import rejects
 from consumer.audit import audit
 from consumer.audit_topics import KafkaTopics
-from consumer.log import ProfileRecord, WatermarkRecord
+from consumer.fold import Fold
+from consumer.judging import MonitorJudges
+from consumer.log import ProfileRecord, WatermarkRecord, decode
+from consumer.snapshots import FoldState, SnapshotError, from_messages
 from tests.worker_runs import App
 
 LARGEST: Final = 100_000  # bytes of a record, as configured
@@ -28,7 +31,7 @@ POISON: Final[dict[str, bytes | None]] = {
     rejects.TOO_DEEP: _DEEP,
     rejects.NOT_AN_OBJECT: b"[1, 2, 3]",
     rejects.FEATURES_NOT_AN_OBJECT: b'{"model": "m", "features": 7}',
-    rejects.MODEL_NOT_A_NAME: b'{"model": {"name": "m"}, "features": {"a": 1}}',
+    rejects.MODEL_NOT_A_NAME: b'{"model": ["m"], "features": {"a": 1}}',
     rejects.VERSION_NOT_A_NAME: b'{"model": "m", "version": [1], "features": {"a": 1}}',
 }
 
@@ -96,13 +99,15 @@ class Outcome(NamedTuple):
 def violations(outcome: Outcome) -> list[str]:
     """All that is not as it must be; empty: nothing."""
     told: list[str] = []
-    checks: list[Callable[[Outcome], list[str]]] = [_input, _audited, _counts, _rejects, _alerts]
+    checks: list[Callable[[Outcome], list[str]]] = [
+        *(_input, _audited, _counts, _rejects, _alerts, _states)
+    ]
     if outcome.app.settings.delivery == "exactly_once":
         checks.append(_each_once)
     for check in checks:
         try:
             told += check(outcome)
-        except AssertionError as error:
+        except (AssertionError, SnapshotError) as error:
             told.append(f"{check.__name__[1:]}: {error}")
     return told
 
@@ -178,6 +183,42 @@ def _alerts(outcome: Outcome) -> list[str]:
     told += [f"event too many: {found[name]!r}" for name in found.keys() - wanted.keys()]
     both = [name for name in wanted.keys() & found.keys() if wanted[name] != found[name]]
     return told + [f"event differs: {wanted[n]!r} became {found[n]!r}" for n in both]
+
+
+def _states(outcome: Outcome) -> list[str]:
+    """I4: the last snapshots are what a fold of the log from its beginning knows there."""
+    app, settings = outcome.app, outcome.app.settings
+    log = [(settings.profiles_topic, number) for number in range(2)]
+    commits = KafkaTopics(settings).committed(log)
+    told = []
+    for place in log:
+        number = place[1]
+        kept = {
+            message.key: message.value
+            for message in app.read(settings.state_topic)
+            if message.partition == number and message.key is not None
+        }
+        found, offset, _ = from_messages({k: v for k, v in kept.items() if v is not None}, number)
+        commit = commits[place]
+        if commit is None or commit[0] != offset:
+            told.append(f"state of {number}: stands at {offset}, committed is {commit}")
+        fold = Fold(
+            settings.app,
+            settings.detection(),
+            partition=number,
+            partitions=len(log),
+            judges=MonitorJudges(settings.app),
+        )
+        for message in app.read(settings.profiles_topic):
+            if message.partition == number and message.offset < offset:
+                fold.apply(message.offset, decode(message.value or b""))
+        wanted, *_ = from_messages(dict(fold.snapshot(offset)), number)
+        told += [
+            f"state of {number}: {name} is not what follows from the log"
+            for name in FoldState.__struct_fields__
+            if getattr(found, name) != getattr(wanted, name)
+        ]
+    return told
 
 
 def _each_once(outcome: Outcome) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from alerts.events import from_message, hash_id
 from consumer.audit import Missing, audit
 from consumer.audit_findings import Place, Report, Violation
+from consumer.commit_state import CommitState
+from consumer.start import Word, set_by_hand
 from tests.audit_worlds import ALERTS, LOG, REJECTS, Message, Process, World, finish, live
 
 START = 1_767_225_600_000
@@ -264,6 +267,28 @@ def test_lost_ranges_are_listed_and_no_violation(world: World) -> None:
     report = judged(cut)
     assert not report.violations, report.lines()
     assert any(f" to {low} never read" in text for text in report.declared)
+
+
+def test_records_that_an_operator_skipped_are_declared_and_no_violation(world: World) -> None:
+    """Windows that were closed stay closed; undeclared, the same offsets would be missing."""
+    for declared in (True, False):
+        skipped = World({"t": 1})
+        skipped.messages["t", 0] = world.messages["t", 0]
+        first = Process(skipped, "w0", skipped.inputs)
+        first.feed(("t", 0), 60)
+        first.publish(("t", 0))
+        offset, metadata = first.parts["t", 0].to_commit()
+        state = CommitState.from_metadata(metadata)
+        assert state is not None
+        assert state.closed_through is not None
+        word = Word(state.closed_through, state.closed_at, offset)
+        start = set_by_hand(offset + 20, 0, skipped.end("t", 0), word, state.borders)
+        skipped.starts["t", 0] = start if declared else replace(start, lost=())
+        finish(skipped)
+        skipped.detect(random.Random(1))
+        report = judged(skipped)
+        assert bool(report.violations) is not declared, report.lines()
+        assert bool(report.declared) is declared
 
 
 def test_there_is_nothing_to_audit(world: World) -> None:

@@ -116,6 +116,8 @@ def test_a_commit_that_times_out_is_repeated_then_the_producer_is_made_anew(
         (failed(KafkaError.INVALID_PRODUCER_EPOCH), "fatal"),
         (failed(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, fatal=True), "fatal"),
         (failed(KafkaError.CONCURRENT_TRANSACTIONS, retriable=True), "retriable"),
+        (failed(KafkaError._PURGE_QUEUE), "retriable"),
+        (failed(KafkaError._PURGE_INFLIGHT), "retriable"),
     ],
 )
 def test_what_an_error_asks_for(error: KafkaException, kind: str) -> None:
