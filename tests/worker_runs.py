@@ -198,10 +198,10 @@ class App:
     ) -> Worker:
         return self.command("run", *flags, failpoint=failpoint, also=also)
 
-    def drain(self, also: Mapping[str, Setting] | None = None) -> Worker:
+    def drain(self, also: Mapping[str, Setting] | None = None, within: float = 60.0) -> Worker:
         """Read all there is, close it, exit."""
         worker = self.run("--drain", also=also)
-        assert worker.ended(60) == 0, worker.text
+        assert worker.ended(within) == 0, worker.text
         assert "Traceback" not in worker.text
         return worker
 

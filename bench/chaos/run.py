@@ -60,7 +60,7 @@ class References:
             with System(cluster, plan, records, {}, place, random.Random(0)) as calm:
                 calm.feed(1.0)
                 calm.settle()
-                calm.app.drain()
+                calm.app.drain(within=300.0)
                 found = calm.app.alerts()
                 wrong = oracle.violations(Outcome(calm.app, records, found, {}))
                 if wrong or not calm.app.of_type("opened"):
