@@ -456,6 +456,6 @@ def from_message(value: bytes) -> Event:
         if head.type and head.type not in CE_TYPES:
             raise UnknownTypeError(f"not an alert event: Invalid value {head.type!r}")
         event: Event = _decoder.decode(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise EventFormatError(f"not an alert event: {error}") from error
     return event

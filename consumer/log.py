@@ -169,7 +169,7 @@ def decode(value: bytes) -> LogRecord:
     """
     try:
         record = _decoder.decode(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise LogFormatError(f"not a record of the profiles log: {error}") from error
     if record.v > FORMAT_VERSION:
         raise LogFormatError(

@@ -134,7 +134,7 @@ def from_messages(messages: Mapping[bytes, bytes], partition: int) -> tuple[Fold
     _check_version(value, "manifest")
     try:
         manifest = msgspec.msgpack.decode(value, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise SnapshotError(f"the manifest cannot be read: {error}") from error
     chunks = []
     for at, size in enumerate(manifest.sizes):
@@ -151,7 +151,7 @@ def from_messages(messages: Mapping[bytes, bytes], partition: int) -> tuple[Fold
     _check_version(whole, "state")
     try:
         state = msgspec.msgpack.decode(whole, type=FoldState)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise SnapshotError(f"the state cannot be read: {error}") from error
     if state.partition != partition:
         raise SnapshotError(f"the state is of partition {state.partition}, not {partition}")
@@ -162,7 +162,7 @@ def _check_version(value: bytes, what: str) -> None:
     """A newer release may have changed everything but ``v``."""
     try:
         found = msgspec.msgpack.decode(value, type=_Version).v
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise SnapshotError(f"the {what} cannot be read: {error}") from error
     if found > FORMAT_VERSION:
         raise SnapshotError(

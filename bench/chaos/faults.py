@@ -269,6 +269,25 @@ def offsets_reset(system: System) -> None:
     future.result(20)
 
 
+def broken_snapshots(system: System) -> None:
+    """A byte of a snapshot is another, or all of it is deleted: the state comes from the log."""
+    worker = system.working()
+    system.feed_for(0.5, 2.5)
+    system.stop(worker)
+    system.feed(0.6)
+    system.settle()
+    topic = f"{APP}-state"
+    newest = {(m.partition, m.key): m for m in system.app.read(topic) if m.value}
+    all_gone = system.rng.random() < 0.3
+    for number in sorted({partition for partition, _ in newest}):
+        mine = [message for message in newest.values() if message.partition == number]
+        for one in mine if all_gone else [system.rng.choice(mine)]:
+            value = bytearray(one.value or b"")
+            value[system.rng.randrange(len(value))] ^= 0xFF
+            system.write(topic, number, one.key, None if all_gone else bytes(value))
+    system.settle()
+
+
 def own_disk_full(system: System) -> None:
     """No room for a worker's log."""
     disk = system.stack.enter_context(Disk(1))

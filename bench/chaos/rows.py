@@ -114,6 +114,7 @@ _OTHERS: Final = [
         modes=("exactly_once",),
         point=faults.HELD,
     ),
+    Row(42, "snapshots deleted or changed", faults.broken_snapshots, 10),
 ]
 MIXED: Final = 41
 

@@ -144,6 +144,10 @@ class System:
         if self._producer.flush(60):
             raise AssertionError("the load could not be written")
 
+    def write(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+        """Anything, anywhere."""
+        self._producer.produce(topic, value, key, partition)
+
     def sees(self, partitions: int) -> None:
         """Wait until the writer knows of so many."""
         topics = self._producer.list_topics

@@ -7,8 +7,10 @@ import hashlib
 import msgspec
 import pytest
 
-from consumer import snapshots
+from alerts.events import EventFormatError, from_message
+from consumer import log, snapshots
 from consumer.fold import Fold
+from consumer.log import BaselineRecord
 from consumer.snapshots import SnapshotError, from_messages, manifest_key, to_messages
 from sketches.detection import DetectionSettings
 from tests.fold_logs import FakeJudges, W, closing, profile, publish
@@ -95,6 +97,19 @@ def test_a_manifest_that_is_none(value: bytes) -> None:
     messages = {**dict(_fold().snapshot(2)), manifest_key(3): value}
     with pytest.raises(SnapshotError, match="manifest cannot be read"):
         _restore(messages)
+
+
+def test_a_text_that_is_no_text() -> None:
+    messages = dict(_fold().snapshot(2))
+    value = messages[manifest_key(3)]
+    messages[manifest_key(3)] = bytes([*value[:-1], 0xCE])  # in the last of its texts
+    with pytest.raises(SnapshotError, match="manifest cannot be read"):
+        _restore(messages)
+    record = log.encode(BaselineRecord(1, "w", "i", "t", "m", "", "", 0, 1, b""))
+    with pytest.raises(log.LogFormatError, match="not a record"):
+        log.decode(record.replace(b"\xa1w", b"\xa1\xce"))
+    with pytest.raises(EventFormatError, match="not an alert event"):
+        from_message(b'{"v": 1, "id": "\xce"}')
 
 
 def test_a_newer_manifest() -> None:
