@@ -26,6 +26,7 @@ from .first_look import FirstLook
 from .given import GivenBaseline
 from .prior import Prior
 from .profile import Profile
+from .rates import Part, Rates
 from .reference import Reference, grown, read, recentred, refreshed
 from .residuals import Noise, measure
 from .scales import Scales
@@ -135,7 +136,7 @@ class Learner:
         self._layout = layout
         self._by_records = by_records(layout)
         self._scales = Scales(len(CANDIDATES), self._by_records)
-        self._expectation = Expectation(len(layout))
+        self._expectation = Expectation(len(layout), None if self._features else Rates())
 
     def _until(self, settings: DetectionSettings) -> int | None:
         """Where the settings end the baseline, if this stream began before."""
@@ -279,7 +280,9 @@ class Learner:
         assert self._expectation is not None  # noqa: S101
         if not self._measured:
             self._since = block.start
-        ways = values - self._expectation.forecasts((block.start + block.end) // 2, 0)
+        middle = (block.start + block.end) // 2
+        hours: tuple[Part, ...] = () if self._features else block.by_hour()
+        ways = values - self._expectation.forecasts(middle, 0, hours)
         ways[0] = values
         self._scales.add(ways, block.messages)
         known = np.isfinite(values)
@@ -394,7 +397,7 @@ def rehearse(baseline: GivenBaseline, settings: DetectionSettings) -> Prior:
     learner = Learner(baseline.blocks[0].start, True, prior)
     for each in baseline.blocks:
         block = Block(each.start, each.end)
-        block.add(each.end, [each.profile], True)
+        block.add(each.start, each.end, [each.profile], True)
         learner.add(block, None, settings)
     if not learner.suffices(settings):
         return prior

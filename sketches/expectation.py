@@ -11,15 +11,16 @@ Sources: Dawid, "Present position and potential developments: the prequential ap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
+from .rates import HOUR, Part, Rates
 from .state import Packed, pack_all, pack_small, unpack_all, unpack_small
 from .table import BoolArray, FloatArray, IntArray
 
-HOUR: Final = 3_600_000_000  # microseconds
+VOLUME: Final = 0  # place of the volume among the signals of a model as a whole
 DELAY: Final = 24  # hours until what was seen is learned: what turns out a change is left out
 CANDIDATES: Final = ("level", "day", "week")
 _WEEK: Final = 168
@@ -33,12 +34,15 @@ class Expectation:
 
     Args:
         signals: S.
+        rates: Of a model as a whole: its first signal is the volume, forecast by these.
 
     Attributes:
         choice: Shape (S,), place in ``CANDIDATES`` of the forecast in use.
     """
 
-    def __init__(self, signals: int) -> None:
+    def __init__(self, signals: int, rates: Rates | None = None) -> None:
+        self._rates = rates
+        self._span: Sequence[Part] = ()
         self.choice: IntArray = np.zeros(signals, dtype=np.int64)
         self._weight = np.zeros((_WEEK, signals), dtype=np.float32)
         self._total = np.zeros((_WEEK, signals), dtype=np.float32)
@@ -56,17 +60,29 @@ class Expectation:
         """Hours of the week that something was learned in."""
         return int(self._seen.sum())
 
-    def forecasts(self, time: int, delay: int) -> FloatArray:
-        """All candidates at a time; it does not go back. Shape (3, S)."""
+    def forecasts(self, time: int, delay: int, span: Sequence[Part] = ()) -> FloatArray:
+        """All candidates at a time; it does not go back. Shape (3, S).
+
+        Args:
+            time: Microseconds.
+            delay: Hours until what was seen is learned.
+            span: Of the block, for a model as a whole.
+        """
         self._turn(time // HOUR, delay)
         found: FloatArray = self._base + self._slope * (time / HOUR - self._hour - 0.5)
+        if self._rates is not None:
+            self._span = span
+            found[:, VOLUME] = self._rates.forecasts(span)
         return found
 
-    def at(self, time: int) -> FloatArray:
-        """The forecast in use, shape (S,)."""
+    def at(self, time: int, span: Sequence[Part] = ()) -> FloatArray:
+        """The forecast in use, shape (S,); as ``forecasts``."""
         self._turn(time // HOUR, DELAY)
         base, slope = self._used
         found: FloatArray = base + slope * (time / HOUR - self._hour - 0.5)
+        if self._rates is not None:
+            self._span = span
+            found[VOLUME] = self._rates.forecasts(span)[self.choice[VOLUME]]
         return found
 
     def add(self, values: FloatArray, weight: FloatArray) -> None:
@@ -81,15 +97,21 @@ class Expectation:
             held = self._waiting[self._hour] = np.zeros(len(values)), np.zeros(len(values))
         np.add(held[0], weight, out=held[0])
         np.add(held[1], weight * values, out=held[1])
+        if self._rates is not None and weight[VOLUME] > 0:
+            self._rates.add(self._span, float(values[VOLUME]))
 
     def leave_out(self, signals: IntArray, since: int) -> None:
         """What is not learned yet of these signals since a time is never learned."""
+        if self._rates is not None and VOLUME in signals:
+            self._rates.leave_out(since)
         for hour, (weight, total) in self._waiting.items():
             if hour >= since // HOUR:
                 weight[signals] = total[signals] = 0.0
 
     def move(self, signal: int, shift: float) -> None:
         """Expect a signal this much higher, at all times."""
+        if self._rates is not None and signal == VOLUME:
+            self._rates.move(shift)
         self._packed = None
         self._total[:, signal] += np.float32(shift) * self._weight[:, signal]
         self._base[:, signal] += shift
@@ -127,6 +149,9 @@ class Expectation:
 
     def _learn(self, hour: int, delay: int) -> None:
         """Move into the table what is older than ``delay`` hours before ``hour``."""
+        if self._rates is not None:
+            for at in [each for each in self._rates.waiting() if each < hour - delay]:
+                self._error[:, VOLUME] += self._rates.learn(at)
         for at in sorted(each for each in self._waiting if each < hour - delay):
             self._packed = None
             weight, total = self._waiting.pop(at)
@@ -146,6 +171,8 @@ class Expectation:
         usual = self._usual()
         # Errors weigh by records, a usual hour as 1, so that all signals and sizes are alike.
         part = weight / np.where(usual > 0, usual, 1.0)
+        if self._rates is not None:
+            part[VOLUME] = 0.0
         self._error += part * (mean - self._table(hour)[1]) ** 2
         if hour % 24 == 0:
             self._error *= _FORGET
@@ -194,6 +221,7 @@ class Expectation:
             "base": pack_small(self._base),
             "slope": pack_small(self._slope),
             "hour": self._hour,
+            "rates": self._rates.state() if self._rates is not None else None,
             "waiting": [
                 (hour, pack_all({"weight": weight, "total": total}))
                 for hour, (weight, total) in self._waiting.items()
@@ -203,7 +231,8 @@ class Expectation:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Expectation:
         """From ``state``."""
-        found = cls(0)
+        rates = state["rates"]
+        found = cls(0, Rates.restore(rates) if rates is not None else None)
         found._weight, found._total = unpack_small(state["weight"]), unpack_small(state["total"])
         found._seen, found._error = unpack_small(state["seen"]), unpack_small(state["error"])
         found.choice = unpack_small(state["choice"])

@@ -18,6 +18,7 @@ from .budget import Thresholds
 from .changed import Changed, Finding, Step, Waiting
 from .detectors import Bank
 from .expectation import Expectation
+from .rates import Part
 from .residuals import Critical, Noise, Points
 from .scales import LEVELS, WINDOWS
 from .signals import Gates
@@ -108,7 +109,15 @@ class Watch:
                 found = np.minimum(found, limits)
         return found
 
-    def update(self, values: FloatArray, records: int, start: int, end: int, gates: Gates) -> Step:
+    def update(
+        self,
+        values: FloatArray,
+        records: int,
+        start: int,
+        end: int,
+        gates: Gates,
+        span: Sequence[Part] = (),
+    ) -> Step:
         """One block.
 
         Args:
@@ -117,9 +126,10 @@ class Watch:
             start: Its start, microseconds.
             end: Its end.
             gates: What is worth telling.
+            span: The block by hours, for a model as a whole.
         """
         self._now = end
-        self._expected = self.expectation.at((start + end) // 2)
+        self._expected = self.expectation.at((start + end) // 2, span)
         away = values - self._expected
         known = np.isfinite(away)
         if not known.all():
