@@ -86,7 +86,7 @@ def run(
     learned = _learn(stream, windows, plan.days)
     number = plan.days * (DAY // stream.window)
     total = max(round(plan.weeks * 7 * DAY / stream.window), 1)
-    at = _apart(random, total, plan)
+    at = apart(random, total, plan)
     found: dict[str, list[float | None]] = {name: [] for name in faults}
     alerts = dict.fromkeys(faults, 0)
     changes, critical, active = [], [], 0
@@ -119,7 +119,7 @@ def run(
     )
 
 
-def _apart(random: np.random.Generator, total: int, plan: Plan) -> set[int]:
+def apart(random: np.random.Generator, total: int, plan: Plan) -> set[int]:
     """Windows in which faults begin, by chance and so that none begins before another ended."""
     slot = total / max(plan.probes, 1)
     late = random.random(plan.probes) * max(slot - plan.windows, 1)
