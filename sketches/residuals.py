@@ -48,6 +48,10 @@ class Points(NamedTuple):
     shift: FloatArray
     sample: FloatArray
 
+    def some(self, places: IntArray) -> Points:
+        """Those at these places."""
+        return Points(*(column[places] for column in self))
+
 
 class Critical(NamedTuple):
     """Critical values of windowed means.

@@ -31,6 +31,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -146,7 +147,7 @@ class Layout:
         return np.array([signal in names for signal in self.signals], dtype=bool)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Gates:
     """What is worth telling, from the rules and the user's settings.
 
@@ -160,7 +161,7 @@ class Gates:
     warning: FloatArray
     critical: FloatArray
 
-    @property
+    @cached_property
     def least(self) -> FloatArray:
         """The smaller of the two warning effects, shape (S,)."""
         found: FloatArray = np.minimum(self.warning[0], self.warning[1])

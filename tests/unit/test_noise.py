@@ -91,8 +91,8 @@ def test_last_means_are_those_of_the_same_blocks() -> None:
             last = LastBlocks.restore(last.state())
     for level, blocks in enumerate(WINDOWS.tolist()):
         mean, weight = means(values[-blocks:], records[-blocks:], blocks)
-        assert found.mean[level] == pytest.approx(mean[0])
-        assert found.sample[level] == pytest.approx(weight[0])
+        assert found.mean[level, last.column] == pytest.approx(mean[0])
+        assert found.sample[level, last.column] == pytest.approx(weight[0])
 
 
 def test_false_alarms_of_a_moving_mean() -> None:
