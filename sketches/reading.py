@@ -11,15 +11,19 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .histogram import COARSEST, FINEST, Histograms
 from .numbers import Numbers
 from .ragged import edges
 from .table import FloatArray, IntArray
 
+RangeArray = NDArray[np.uint8]
+
 RANGES: Final = 16  # about so many value ranges of a feature
 QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)  # of sizes
 GRID: Final = 1024  # cells of its table of ranges
+_INSIDE: Final = 1e-6  # of a cell
 _AT_ONCE = 2**20  # cells of the largest table in memory
 _LARGEST = np.finfo(np.float64).max
 _SIZE_BITS: Final = 51  # exponent and first bits of a fraction
@@ -134,7 +138,7 @@ def clipped_sums(
     high: FloatArray,
     centre: FloatArray,
     scale: FloatArray,
-    ranges: IntArray,
+    ranges: RangeArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The sums of x and x^2 of clipped values, and the values in each range; in one pass.
 
@@ -157,9 +161,11 @@ def clipped_sums(
     count, x = _clipped(bins, place, low, high, centre)
     sizes = bins.starts[1:] - bins.starts[:-1]
     x *= np.repeat(fine[place], sizes)
-    start = (centre - low) * fine + np.arange(0, len(low) * GRID, GRID)
+    # What is clipped to the low limit must not be rounded into the row before.
+    start = (centre - low) * fine + _INSIDE + np.arange(0, len(low) * GRID, GRID)
     cells = (x + np.repeat(start[place], sizes)).astype(np.int64)
-    held = np.bincount(ranges.take(cells, mode="clip"), count, len(ranges) * RANGES)
+    number = ranges.take(cells, mode="clip") + np.repeat(place * RANGES, sizes)
+    held = np.bincount(number, count, len(ranges) * RANGES)
     sums = np.zeros((2, len(low)))
     filled = sizes > 0
     if filled.any():
@@ -180,7 +186,7 @@ def _fine(low: FloatArray, high: FloatArray) -> FloatArray:
     return found
 
 
-def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[IntArray, IntArray]:
+def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[IntArray, RangeArray]:
     """About ``RANGES`` equally likely ranges of each feature.
 
     The clip limits are cut into ``GRID`` cells of one width. A range begins halfway between two
@@ -211,13 +217,12 @@ def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[Int
     return cuts, range_table(cuts)
 
 
-def range_table(cuts: IntArray) -> IntArray:
-    """Cell -> number of its range among those of all features, shape (F, GRID)."""
+def range_table(cuts: IntArray) -> RangeArray:
+    """Cell -> number of its range, shape (F, GRID)."""
+    steps = np.zeros((len(cuts), GRID + 1), dtype=np.uint8)
     row = np.repeat(np.arange(len(cuts)), RANGES - 1)
-    steps = np.zeros((len(cuts), GRID + 1), dtype=np.int64)
     np.add.at(steps, (row, cuts.ravel()), 1)
-    found: IntArray = np.cumsum(steps[:, :GRID], axis=1)
-    found += np.arange(len(cuts))[:, None] * RANGES
+    found: RangeArray = np.cumsum(steps[:, :GRID], axis=1, dtype=np.uint8)
     return found
 
 
