@@ -204,10 +204,13 @@ def _merged(features: int, bins: _Bins) -> _Bins:
         return _added(*bins)
     finest = int(scale.min())
     scales = int(scale.max()) - finest + 1
+    if features * scales > len(owner):
+        return _added(*bins)
     layer = owner * scales
     layer += scale
     new = np.ones(len(layer), dtype=bool)
     np.not_equal(layer[1:], layer[:-1], out=new[1:])
+    new[1:] |= index[1:] <= index[:-1]  # the next histogram goes on in the same layer
     first = new.nonzero()[0]
     lengths = np.diff(first, append=len(layer))
     number = layer[first] - finest

@@ -50,7 +50,9 @@ class Points(NamedTuple):
 
     def some(self, places: IntArray) -> Points:
         """Those at these places."""
-        return Points(*(column[places] for column in self))
+        return Points(
+            self.signals[places], self.blocks[places], self.shift[places], self.sample[places]
+        )
 
 
 class Critical(NamedTuple):

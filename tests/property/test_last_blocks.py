@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sketches.detectors import PRIOR, Bank, new_adwin
 from sketches.scales import LEVELS, WINDOWS
-from sketches.table import FloatArray
+from sketches.table import BoolArray, FloatArray
 from sketches.windowed import RING, LastBlocks
 
 SIGNALS = 6
@@ -19,11 +19,11 @@ SIGNALS = 6
 class Plain:
     """Weighted deviations, weights and records of every block, of all signals alike."""
 
-    def __init__(self, by_records: FloatArray) -> None:
+    def __init__(self, by_records: BoolArray) -> None:
         self.by_records = by_records
         self.rows: list[FloatArray] = []
 
-    def add(self, away: FloatArray, known: FloatArray, records: float) -> None:
+    def add(self, away: FloatArray, known: BoolArray, records: float) -> None:
         weight = np.where(self.by_records, records * known, known)
         self.rows.append(np.stack([weight * away, weight, records * known]))
 
@@ -107,8 +107,7 @@ def test_an_adwin_that_is_made_late_is_the_same(seed: int) -> None:
         z = np.where(block >= begins, random.normal(size=3) + (block >= 170), 0.0)
         fed = random.random(3) < 0.9
         found = bank.update(z, block, fed)[0]
-        at = np.flatnonzero(fed & (z != 0)).tolist()
-        hits = [signal for signal in at if plain[signal].update(float(z[signal]))]
+        hits = [each for each in range(3) if fed[each] and z[each] and plain[each].update(z[each])]
         assert found == [(each, block + 1 - int(plain[each].get_width())) for each in hits]
         if block == 100:
             bank = Bank.restore(bank.state())

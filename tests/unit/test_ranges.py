@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from sketches import histogram
 from sketches.profile import merge, profile_table
@@ -28,11 +29,13 @@ def test_every_value_is_in_a_range_of_its_own_feature() -> None:
     assert cuts.shape == (60, RANGES - 1)
 
 
-def test_bins_added_up_in_a_table_are_those_that_are_sorted() -> None:
+@pytest.mark.parametrize("features", [1, 3])
+def test_bins_added_up_in_a_table_are_those_that_are_sorted(features: int) -> None:
     random = np.random.default_rng(1)
+    names, sizes = ("a", "b", "c")[:features], np.array([1.0, 1e-3, 1e6])[:features]
     chunks = [
-        profile_table(Table(200, ("a", "b", "c"), values))
-        for values in random.normal(size=(20, 200, 3)) * np.array([1.0, 1e-9, 1e12])
+        profile_table(Table(200, names, values))
+        for values in random.normal(size=(60, 200, features)) * sizes
     ]
     whole = merge(chunks).numbers.histogram
     parts = [chunk.numbers.histogram for chunk in chunks]
@@ -41,6 +44,6 @@ def test_bins_added_up_in_a_table_are_those_that_are_sorted() -> None:
         for column in zip(*((h.owner(), h.scale, h.index, h.count) for h in parts), strict=True)
     )
     assert len(owner) > 2 * histogram._FEW
-    sorted_ = histogram.gather(3, owner, scale.astype(np.int64), index, count)
+    sorted_ = histogram.gather(features, owner, scale.astype(np.int64), index, count)
     for name in ("starts", "scale", "index", "count", "folded"):
         assert getattr(whole, name).tolist() == getattr(sorted_, name).tolist(), name
