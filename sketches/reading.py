@@ -8,7 +8,7 @@ the one value that is common by itself, and a chunk of few others has a wide bin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from .numbers import Numbers
 from .ragged import edges
 from .table import FloatArray, IntArray
 
-RangeArray = NDArray[np.uint8]
+RangeArray = NDArray[np.unsignedinteger[Any]]
 
 RANGES: Final = 16  # about so many value ranges of a feature
 QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)  # of sizes
@@ -164,8 +164,7 @@ def clipped_sums(
     # What is clipped to the low limit must not be rounded into the row before.
     start = (centre - low) * fine + _INSIDE + np.arange(0, len(low) * GRID, GRID)
     cells = (x + np.repeat(start[place], sizes)).astype(np.int64)
-    number = ranges.take(cells, mode="clip") + np.repeat(place * RANGES, sizes)
-    held = np.bincount(number, count, len(ranges) * RANGES)
+    held = np.bincount(ranges.take(cells, mode="clip"), count, len(ranges) * RANGES)
     sums = np.zeros((2, len(low)))
     filled = sizes > 0
     if filled.any():
@@ -218,12 +217,13 @@ def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[Int
 
 
 def range_table(cuts: IntArray) -> RangeArray:
-    """Cell -> number of its range, shape (F, GRID)."""
-    steps = np.zeros((len(cuts), GRID + 1), dtype=np.uint8)
+    """Cell -> number of its range among those of all features, shape (F, GRID)."""
     row = np.repeat(np.arange(len(cuts)), RANGES - 1)
+    steps = np.zeros((len(cuts), GRID + 1), dtype=np.int64)
     np.add.at(steps, (row, cuts.ravel()), 1)
-    found: RangeArray = np.cumsum(steps[:, :GRID], axis=1, dtype=np.uint8)
-    return found
+    found: IntArray = np.cumsum(steps[:, :GRID], axis=1)
+    found += np.arange(len(cuts))[:, None] * RANGES
+    return found.astype(np.min_scalar_type(len(cuts) * RANGES))  # it is large, one for each stream
 
 
 def most_frequent(bins: Histograms, totals: IntArray, wide: FloatArray) -> FloatArray:
@@ -350,8 +350,11 @@ def snapped_edges(bins: Histograms, count: int = 16) -> FloatArray:
 def _values(bins: Histograms) -> FloatArray:
     """The value that stands for each bin, shape (B,); infinite beyond the range of doubles."""
     with np.errstate(over="ignore"):
-        found: FloatArray = (bins.index + 0.5) * _WIDTHS.take(bins.scale - FINEST)
-    np.putmask(found, bins.index == 0, 0.0)
+        found: FloatArray = bins.index + 0.5
+        found *= _WIDTHS.take(bins.scale - FINEST, mode="clip")  # faster than with a check
+    zero = bins.index == 0
+    if zero.any():
+        np.putmask(found, zero, 0.0)
     return found
 
 

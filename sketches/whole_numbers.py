@@ -140,6 +140,7 @@ class Reader:
 
     def __init__(self, runs: Sequence[bytes]) -> None:
         self._numbers, sizes = varint.unpack_all(runs)
+        self._largest = int(self._numbers.max(initial=0))
         self._stops = np.cumsum(sizes)
         self._at = self._stops - sizes
 
@@ -158,7 +159,8 @@ class Reader:
         else:
             require(bool((self._at <= self._stops).all()), "numbers are missing")
             found = self._numbers[spread(starts, sizes)]
-        require(not len(found) or int(found.max()) <= most, "a number out of range")
+        within = self._largest <= most or int(found.max(initial=0)) <= most
+        require(within, "a number out of range")
         return found
 
     def one(self, most: IntArray) -> IntArray:
@@ -199,7 +201,7 @@ class Reader:
         bins = np.diff(starts[edges(some)])
         step = self.take(bins, 2 * _LARGEST_INDEX + 2)
         count = self.take(bins)
-        require(bool((count > 0).all()), "a bin without a value")
+        require(int(count.min(initial=1)) > 0, "a bin without a value")
         of_feature = starts[edges(layers)]
         require(bool((np.diff(of_feature) <= CAP).all()), "more bins than a feature has")
         first = starts[:-1]
@@ -211,7 +213,7 @@ class Reader:
         require(fits and int(index.max(initial=0)) <= _LARGEST_INDEX, "an index out of range")
         require(_ascending(index, first), "bins out of order")
         require(_ascending(scale, begins(layers)), "layers out of order")
-        scales = np.repeat(scale, length).astype(np.int16)
+        scales = np.repeat(scale.astype(np.int16), length)
         return Histograms(of_feature, scales, index, count, folded)
 
     def end(self) -> None:
