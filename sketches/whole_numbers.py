@@ -128,6 +128,12 @@ def _ascending(values: IntArray, first: IntArray) -> bool:
     return bool(found.all())
 
 
+def _between(stops: IntArray) -> IntArray:
+    """Distances between neighbours."""
+    found: IntArray = stops[1:] - stops[:-1]
+    return found
+
+
 class Reader:
     """Takes the numbers of P profiles, one column of all of them after the other.
 
@@ -172,6 +178,11 @@ class Reader:
     def places(self, sizes: IntArray, below: IntArray) -> IntArray:
         """The next ascending places of each profile, below that of ``below``, shape (P,)."""
         step = self.take(sizes, int(below.max()))
+        if len(sizes) == 1:
+            require(int(step[1:].min(initial=1)) > 0, "places out of order")
+            alone: IntArray = step.cumsum()
+            require(not len(alone) or int(alone[-1]) < int(below[0]), "a place out of range")
+            return alone
         inner = np.ones(len(step), dtype=bool)
         inner[begins(sizes)] = False
         require(bool((step[inner] > 0).all()), "places out of order")
@@ -193,17 +204,17 @@ class Reader:
         span = COARSEST - FINEST
         folded = (self.take(features, LAST_LEVEL - FINEST) + FINEST).astype(np.int16)
         layers = self.take(features, span + 1)
-        some = np.diff(edges(layers)[edges(features)])
+        some = _between(edges(layers)[edges(features)])
         scale = self.take(some, span) + FINEST
         length = self.take(some, CAP)
-        require(bool((length > 0).all()), "a layer without a bin")
+        require(int(length.min(initial=1)) > 0, "a layer without a bin")
         starts = edges(length)
-        bins = np.diff(starts[edges(some)])
+        bins = _between(starts[edges(some)])
         step = self.take(bins, 2 * _LARGEST_INDEX + 2)
         count = self.take(bins)
         require(int(count.min(initial=1)) > 0, "a bin without a value")
         of_feature = starts[edges(layers)]
-        require(bool((np.diff(of_feature) <= CAP).all()), "more bins than a feature has")
+        require(int(_between(of_feature).max(initial=0)) <= CAP, "more bins than a feature has")
         first = starts[:-1]
         along = step.copy()
         along[first] = 0
