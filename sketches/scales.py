@@ -188,7 +188,7 @@ class Scales:
 
     def _take(self, signals: IntArray) -> None:
         self._by_records = self._by_records[signals]
-        for name in (*self._FIELDS, *self._ROWS[:-1]):
+        for name in (*self._FIELDS, *self._ROWS[:2]):
             setattr(self, name, getattr(self, name).take(signals, axis=-1))
         self._new = [
             (values.take(signals, axis=-1), weight[signals], records)
