@@ -69,7 +69,7 @@ def test_tables_of_hours(seed: int) -> None:
     for block in range(BLOCKS):
         values, known = stray(random)
         time = block * HOUR + HOUR // 2
-        weight = known * float(random.integers(1, 100))
+        weight = np.where(known, float(random.integers(1, 100)), 0.0)
         some = random.random(SIGNALS) < 0.5
         factor = np.where(random.random(SIGNALS) < 0.5, 1.0, 2.0)
         for each in (plain, shared):
