@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketches.expectation import HOUR, Expectation
+from sketches.expectation import Expectation
+from sketches.rates import HOUR
 from sketches.scales import Scales, SharedScales
 from sketches.table import BoolArray, FloatArray
 
