@@ -43,10 +43,11 @@ def microseconds(values: Sequence[object], unit: Unit, types: set[type] | None =
         Shape (n,), microseconds; ``NO_TIME`` where the value is missing or cannot be a time: of
         another type, not a date, zero or negative, out of range.
     """
-    types = set(map(type, values)) if types is None else types
+    if types is None or not values:
+        types = set(map(type, values))
     if types == {int} and unit != "rfc3339":
         try:
-            return _from_integers(np.fromiter(values, np.int64, len(values)), unit)  # type: ignore[arg-type]
+            return _from_integers(np.fromiter(values, np.int64, len(values)), unit)
         except OverflowError:
             pass  # beyond 63 bits: one by one
     if types == {str} and unit in ("auto", "rfc3339"):

@@ -174,8 +174,9 @@ class KeyRecords:
         # its own rows holds.
         rows = concatenate(self._tables)
         whole = rows.length // CHUNK * CHUNK
-        chunks = [take(rows, slice(start, start + CHUNK)) for start in range(0, whole, CHUNK)]
-        for profile in profile_tables([(chunk, self._rules) for chunk in chunks]):
+        chunks = [slice(start, start + CHUNK) for start in range(0, whole, CHUNK)]
+        tables = [(take(rows, chunk, lasting=False), self._rules) for chunk in chunks]
+        for profile in profile_tables(tables):
             self._add(profile)
         self.waiting = rows.length - whole
         self._tables = [take(rows, slice(whole, None))] if self.waiting else []

@@ -18,6 +18,7 @@ from sketches.table import Table
 
 Codes = NDArray[np.intp]
 Rows = NDArray[np.intp]
+_FEW = 2**16
 Part = tuple[Rows, Table]  # positions in a batch, ascending, and their records
 
 
@@ -91,17 +92,38 @@ def names_of(values: Sequence[Any], types: set[type], fallback: str, limit: int)
 def keys_of(model: Names, version: Names, segment: Names) -> Keys:
     """The keys of n records from their names."""
     whole: Codes | None = None
+    most = len(model.distinct) * len(version.distinct) * len(segment.distinct)
     for each in (model, version, segment):
         if each.codes is not None:
             whole = each.codes if whole is None else whole * len(each.distinct) + each.codes
     if whole is None:
         return Keys([RecordKey(model.distinct[0], version.distinct[0], segment.distinct[0])], None)
-    _, first, codes = np.unique(whole, return_index=True, return_inverse=True)
+    first, codes = _dense(
+        whole, len(model.distinct) * len(version.distinct) * len(segment.distinct)
+    )
     lists = [
         [each.distinct[0 if each.codes is None else each.codes[row]] for row in first.tolist()]
         for each in (model, version, segment)
     ]
     return Keys(list(map(RecordKey, *lists)), codes)
+
+
+def _dense(codes: Codes, most: int) -> tuple[Rows, Codes]:
+    """First row of each code that there is, codes ascending, and which of these each row has.
+
+    Args:
+        codes: Shape (n,), less than ``most``.
+        most: How many there may be.
+    """
+    if most > 8 * len(codes):
+        _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
+        return first, codes
+    first = np.full(most, -1, np.intp)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # the last one put there stays
+    known = np.flatnonzero(first >= 0)
+    place = np.empty(most, np.intp)
+    place[known] = np.arange(len(known))
+    return first[known], place[codes]
 
 
 def by_key(parts: Sequence[Keyed]) -> dict[RecordKey, list[Part]]:
@@ -135,6 +157,8 @@ def _split(rows: Rows, table: Table, codes: Codes) -> list[tuple[int, Rows, Tabl
     ascending = bool((np.diff(rows) > 0).all())
     if ascending and (codes == codes[0]).all():
         return [(int(codes[0]), rows, table)]
+    if int(codes.max()) < _FEW:
+        codes = codes.astype(np.uint16)  # sorted by digits, much faster
     order = np.argsort(codes, kind="stable") if ascending else np.lexsort((rows, codes))
     rows, codes, table = rows[order], codes[order], _ordered(table, order)
     edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(rows)]

@@ -41,12 +41,13 @@ def concatenate(tables: Sequence[Table]) -> Table:
     )
 
 
-def take(table: Table, rows: Rows | slice) -> Table:
+def take(table: Table, rows: Rows | slice, *, lasting: bool = True) -> Table:
     """The given rows of a table, in the order given.
 
     Args:
         table: A table of n rows.
         rows: Positions, 0 to n - 1, or a slice of positive step.
+        lasting: It is to be kept longer than the table, whose memory it must not hold.
     """
     if isinstance(rows, slice):
         if rows.indices(table.length) == (0, table.length, 1):
@@ -62,7 +63,7 @@ def take(table: Table, rows: Rows | slice) -> Table:
         Table(
             length=length,
             number_names=table.number_names,
-            numbers=np.array(table.numbers[rows], order="C"),  # a view would hold the whole batch
+            numbers=np.array(table.numbers[rows], order="C") if lasting else table.numbers[rows],
             text_names=table.text_names,
             texts=texts,
             kinds={name: np.array(kinds[rows]) for name, kinds in table.kinds.items()},
