@@ -50,7 +50,7 @@ _CONTAINERS = {dict, list}
 _FIRST = 256  # records that a topic's shape is learned from
 
 Rows = NDArray[np.intp]
-_Names = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]  # of a model and a table
+_Names = tuple[str | tuple[str, ...], ...]  # of a model and a table
 
 
 def json_decoder(
@@ -460,7 +460,7 @@ class _JsonDecoder:
         return Group(key, np.sort(np.concatenate(places)), table)
 
     def _chosen(self, model: str, table: Table) -> Table:
-        key = model, table.number_names, table.text_names, tuple(table.kinds)
+        key = model, table.number_names, table.text_names, table.word_names, tuple(table.kinds)
         excluded = self._excluded.get(key)
         if excluded is None:
             names = tables.names(table)
@@ -481,7 +481,8 @@ def _rows(places: Sequence[int]) -> Rows:
 
 def _width(part: Part) -> int:
     table = part[1]
-    return len(table.number_names) + len(table.text_names) + len(table.kinds)
+    named = table.number_names, table.text_names, table.word_names, table.kinds
+    return sum(map(len, named))
 
 
 def _scalars(record: Record, hidden: frozenset[str]) -> Record:

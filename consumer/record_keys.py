@@ -98,9 +98,7 @@ def keys_of(model: Names, version: Names, segment: Names) -> Keys:
             whole = each.codes if whole is None else whole * len(each.distinct) + each.codes
     if whole is None:
         return Keys([RecordKey(model.distinct[0], version.distinct[0], segment.distinct[0])], None)
-    first, codes = _dense(
-        whole, len(model.distinct) * len(version.distinct) * len(segment.distinct)
-    )
+    first, codes = _dense(whole, most)
     lists = [
         [each.distinct[0 if each.codes is None else each.codes[row]] for row in first.tolist()]
         for each in (model, version, segment)
@@ -128,10 +126,13 @@ def _dense(codes: Codes, most: int) -> tuple[Rows, Codes]:
 
 def by_key(parts: Sequence[Keyed]) -> dict[RecordKey, list[Part]]:
     """Tables of many records to those of each key; those with the same names are put together."""
-    alike: dict[tuple[tuple[str, ...], ...], list[Keyed]] = {}
+    if len({(part.table.word_names, part.table.words) for part in parts}) > 1:
+        parts = [part._replace(table=tables.spelled_out(part.table)) for part in parts]
+    alike: dict[tuple[frozenset[str], ...], list[Keyed]] = {}
     for part in parts:
         if part.table.length:
-            alike.setdefault((part.table.number_names, part.table.text_names), []).append(part)
+            names = frozenset(part.table.number_names), frozenset(part.table.text_names)
+            alike.setdefault(names, []).append(part)
     known: dict[RecordKey, int] = {}
     found: dict[int, list[Part]] = {}
     for some in alike.values():
@@ -179,6 +180,9 @@ def _ordered(table: Table, order: Rows) -> Table:
         texts=tuple(list(pick(column)) for column in table.texts),
         kinds={name: kinds[order] for name, kinds in table.kinds.items()},
         errors=None if table.errors is None else table.errors[order],
+        word_names=table.word_names,
+        words=table.words,
+        codes=table.codes[order] if table.word_names else table.codes,
     )
 
 

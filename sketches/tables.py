@@ -3,12 +3,14 @@
 Every function returns the canonical form: a name is in ``number_names`` if a row holds a number, in
 ``text_names`` if one holds a text or a boolean, in ``kinds`` if not every row holds its plain kind,
 and nowhere if it is absent in every row. So a chunk of records gives the same columns whatever the
-batches were that brought them. The order of the names has no meaning.
+batches were that brought them. The order of the names has no meaning, and neither has it whether a
+name of few texts is in ``text_names`` or in ``word_names``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,10 @@ def concatenate(tables: Sequence[Table]) -> Table:
     tables = [table for table in tables if table.length]
     if len(tables) < 2:
         return canonical(tables[0]) if tables else Table(0, (), np.empty((0, 0)))
+    if any(
+        (each.word_names, each.words) != (tables[0].word_names, tables[0].words) for each in tables
+    ):
+        tables = [spelled_out(table) for table in tables]
     number_names = _union([table.number_names for table in tables])
     text_names = _union([table.text_names for table in tables])
     return canonical(
@@ -37,7 +43,25 @@ def concatenate(tables: Sequence[Table]) -> Table:
             texts=_joined(tables, text_names),
             kinds=_kinds(tables, frozenset(number_names), frozenset(text_names)),
             errors=_errors(tables),
+            word_names=tables[0].word_names,
+            words=tables[0].words,
+            codes=np.concatenate([table.codes for table in tables]),
         )
+    )
+
+
+def spelled_out(table: Table) -> Table:
+    """The table with its words as texts."""
+    if not table.word_names:
+        return table
+    columns = zip(table.words, table.codes.T.tolist(), strict=True)
+    return replace(
+        table,
+        text_names=table.text_names + table.word_names,
+        texts=(*table.texts, *(list(map(words.__getitem__, codes)) for words, codes in columns)),
+        word_names=(),
+        words=(),
+        codes=np.zeros((0, 0), np.uint8),
     )
 
 
@@ -68,6 +92,9 @@ def take(table: Table, rows: Rows | slice, *, lasting: bool = True) -> Table:
             texts=texts,
             kinds={name: np.array(kinds[rows]) for name, kinds in table.kinds.items()},
             errors=np.array(errors) if errors is not None and errors.any() else None,
+            word_names=table.word_names,
+            words=table.words,
+            codes=np.array(table.codes[rows]) if table.word_names else table.codes,
         )
     )
 
@@ -88,7 +115,7 @@ def interleave(tables: Sequence[Table], positions: Sequence[Rows]) -> Table:
 
 def names(table: Table) -> list[str]:
     """Every name of the table, sorted."""
-    return sorted({*table.number_names, *table.text_names, *table.kinds})
+    return sorted({*table.number_names, *table.text_names, *table.word_names, *table.kinds})
 
 
 def without(table: Table, dropped: frozenset[str]) -> Table:
@@ -97,6 +124,7 @@ def without(table: Table, dropped: frozenset[str]) -> Table:
         return table
     columns = [i for i, name in enumerate(table.number_names) if name not in dropped]
     texts = [i for i, name in enumerate(table.text_names) if name not in dropped]
+    words = [i for i, name in enumerate(table.word_names) if name not in dropped]
     return Table(
         length=table.length,
         number_names=tuple(table.number_names[i] for i in columns),
@@ -105,6 +133,9 @@ def without(table: Table, dropped: frozenset[str]) -> Table:
         texts=tuple(table.texts[i] for i in texts),
         kinds={name: kinds for name, kinds in table.kinds.items() if name not in dropped},
         errors=table.errors,
+        word_names=tuple(table.word_names[i] for i in words),
+        words=tuple(table.words[i] for i in words),
+        codes=table.codes[:, words] if words else np.zeros((table.length, 0), np.uint8),
     )
 
 
@@ -116,7 +147,8 @@ def kinds_of(table: Table, name: str) -> KindArray:
     if name in table.number_names:
         plain = Kind.NUMBER
     else:
-        plain = Kind.TEXT if name in table.text_names else Kind.ABSENT
+        texts = name in table.text_names or name in table.word_names
+        plain = Kind.TEXT if texts else Kind.ABSENT
     return np.full(table.length, plain, np.uint8)
 
 
@@ -150,6 +182,9 @@ def canonical(table: Table) -> Table:
         texts=tuple(table.texts[i] for i in texts),
         kinds=kinds,
         errors=table.errors,
+        word_names=table.word_names,
+        words=table.words,
+        codes=table.codes,
     )
 
 
