@@ -126,13 +126,15 @@ def _dense(codes: Codes, most: int) -> tuple[Rows, Codes]:
 
 def by_key(parts: Sequence[Keyed]) -> dict[RecordKey, list[Part]]:
     """Tables of many records to those of each key; those with the same names are put together."""
-    if len({(part.table.word_names, part.table.words) for part in parts}) > 1:
-        parts = [part._replace(table=tables.spelled_out(part.table)) for part in parts]
+    parts = [part for part in parts if part.table.length]
+    if not parts:
+        return {}
+    like = tables.with_like_words([part.table for part in parts])
+    parts = [part._replace(table=table) for part, table in zip(parts, like, strict=True)]
     alike: dict[tuple[frozenset[str], ...], list[Keyed]] = {}
     for part in parts:
-        if part.table.length:
-            names = frozenset(part.table.number_names), frozenset(part.table.text_names)
-            alike.setdefault(names, []).append(part)
+        names = frozenset(part.table.number_names), frozenset(part.table.text_names)
+        alike.setdefault(names, []).append(part)
     known: dict[RecordKey, int] = {}
     found: dict[int, list[Part]] = {}
     for some in alike.values():

@@ -15,9 +15,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sketches.table import FloatArray, Kind, KindArray, Table
+from sketches.table import FloatArray, IntArray, Kind, KindArray, Table
 
 Rows = NDArray[np.integer]
+_WORDS = 256  # of a column
 
 
 def concatenate(tables: Sequence[Table]) -> Table:
@@ -28,10 +29,7 @@ def concatenate(tables: Sequence[Table]) -> Table:
     tables = [table for table in tables if table.length]
     if len(tables) < 2:
         return canonical(tables[0]) if tables else Table(0, (), np.empty((0, 0)))
-    if any(
-        (each.word_names, each.words) != (tables[0].word_names, tables[0].words) for each in tables
-    ):
-        tables = [spelled_out(table) for table in tables]
+    tables = with_like_words(tables)
     number_names = _union([table.number_names for table in tables])
     text_names = _union([table.text_names for table in tables])
     return canonical(
@@ -63,6 +61,52 @@ def spelled_out(table: Table) -> Table:
         words=(),
         codes=np.zeros((0, 0), np.uint8),
     )
+
+
+def with_like_words(tables: Sequence[Table]) -> Sequence[Table]:
+    """The same tables with the same columns of words, or else with none.
+
+    A column of words has those of all tables, and takes in texts that are few.
+    """
+    held = [(table.word_names, table.words) for table in tables]
+    if held.count(held[0]) == len(held):
+        return tables
+    every = {name: dict[str, int]() for table in tables for name in table.word_names}
+    coded = [[_coded(table, name, known) for name, known in every.items()] for table in tables]
+    words = tuple(map(tuple, every.values()))
+    found = []
+    for table, columns in zip(tables, coded, strict=True):
+        codes = [column for column in columns if column is not None]
+        if len(codes) < len(every) or max(map(len, words)) > _WORDS:
+            return [spelled_out(table) for table in tables]
+        rest = [at for at, name in enumerate(table.text_names) if name not in every]
+        found.append(
+            replace(
+                table,
+                text_names=tuple(table.text_names[at] for at in rest),
+                texts=tuple(table.texts[at] for at in rest),
+                word_names=tuple(every),
+                words=words,
+                codes=np.stack(codes, axis=1).astype(np.uint8),
+            )
+        )
+    return found
+
+
+def _coded(table: Table, name: str, known: dict[str, int]) -> IntArray | None:
+    """The texts of a name as codes, new ones added to those known; None: it holds others too."""
+    if name in table.word_names:
+        at = table.word_names.index(name)
+        own = [known.setdefault(word, len(known)) for word in table.words[at]]
+        return np.array(own)[table.codes[:, at]]
+    if name in table.kinds or name in table.number_names or name not in table.text_names:
+        return None
+    column = table.texts[table.text_names.index(name)]
+    for text in dict.fromkeys(column):
+        if text is None or len(known) > _WORDS:
+            return None
+        known.setdefault(text, len(known))
+    return np.fromiter(map(known.__getitem__, column), np.int64, len(column))  # type: ignore[arg-type]
 
 
 def take(table: Table, rows: Rows | slice, *, lasting: bool = True) -> Table:
