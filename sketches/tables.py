@@ -52,11 +52,14 @@ def spelled_out(table: Table) -> Table:
     """The table with its words as texts."""
     if not table.word_names:
         return table
-    columns = zip(table.words, table.codes.T.tolist(), strict=True)
+    texts: list[list[str | None]] = [
+        list(map(words.__getitem__, codes))
+        for words, codes in zip(table.words, table.codes.T.tolist(), strict=True)
+    ]
     return replace(
         table,
         text_names=table.text_names + table.word_names,
-        texts=(*table.texts, *(list(map(words.__getitem__, codes)) for words, codes in columns)),
+        texts=(*table.texts, *texts),
         word_names=(),
         words=(),
         codes=np.zeros((0, 0), np.uint8),

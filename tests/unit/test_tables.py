@@ -53,7 +53,7 @@ def worded(table: Table) -> Table:
 @given(st.lists(st.sampled_from(["w", "x", "12"]), min_size=1, max_size=9), st.integers(1, 3))
 @settings(max_examples=60, deadline=None)
 def test_words_give_the_profile_that_their_texts_give(column: list[str], width: int) -> None:
-    texts = tuple(column[at:] + column[:at] for at in range(width))
+    texts: tuple[list[str | None], ...] = tuple([*column[at:], *column[:at]] for at in range(width))
     plain = Table(len(column), (), np.empty((len(column), 0)), ("b", "a", "c")[:width], texts)
     table = worded(plain)
     assert len(table.word_names) == width
