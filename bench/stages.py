@@ -50,7 +50,7 @@ STAGES = ("loads", "decode", "profile", "encode")
 PARTS: dict[str, tuple[Callable[..., Any], ...]] = {
     "histogram": (layers.build,),
     "moments": (numbers.build_all,),  # with extremes, zeros and the copy that both need
-    "categories": (categories.count,),
+    "categories": (categories.count, categories.count_words),
     "tables": (tables.concatenate, tables.take, tables.interleave),
     "merging": (profile.merge,),
 }

@@ -5,6 +5,7 @@ What a command needs is imported when it runs, so that the small ones start at o
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -46,6 +47,8 @@ app.add_typer(baseline_app, name="baseline")
 
 def main() -> None:
     """Run the command line; a mistake of the user's ends with a text and status 2."""
+    # Nothing here multiplies matrices: numpy's threads for that would start, spin and wait.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     app(prog_name="streamgauge")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, compress
+from operator import itemgetter
 from types import EllipsisType
 from typing import Any, Final, NamedTuple
 
@@ -46,8 +48,9 @@ class Cells(NamedTuple):
 
     Attributes:
         length: n.
-        matrix: Shape (n, keys): numbers; of no meaning where a column stands in ``odd``.
-        odd: Position of a key -> its n values.
+        matrix: Shape (n, keys): numbers, and codes of words; of no meaning where a column stands in
+            ``odd``.
+        odd: Position of a key -> its n values. A column with words that stands here holds others.
     """
 
     length: int
@@ -65,9 +68,11 @@ class Layout:
         integers: Some of the numbers are. Learned like ``odd``.
         odd: Positions not known to hold numbers alone. Learned as batches pass, for speed: what is
             decoded does not depend on it.
+        words: Position -> the few texts that it may hold.
+        codes: Position -> text -> which of them it is, as a float.
     """
 
-    __slots__ = ("cut", "integers", "keys", "names", "odd")
+    __slots__ = ("codes", "cut", "integers", "keys", "names", "odd", "words")
 
     def __init__(self, keys: tuple[str, ...], names: tuple[str | None, ...], cut: int) -> None:
         self.keys = keys
@@ -75,6 +80,16 @@ class Layout:
         self.cut = cut
         self.integers = False
         self.odd = {place for place, name in enumerate(names) if name is None}
+        self.words: dict[int, tuple[str, ...]] = {}
+        self.codes: dict[int, dict[str, float]] = {}
+
+    def learn(self, words: Mapping[str, tuple[str, ...]]) -> None:
+        """Take texts of the features with these keys as codes."""
+        for place, key in enumerate(self.keys):
+            if key in words and self.names[place] is not None:
+                self.odd.add(place)
+                self.words[place] = words[key]
+                self.codes[place] = {word: float(n) for n, word in enumerate(words[key])}
 
 
 def column(name: str, values: list[Any], types: set[type]) -> Column:
@@ -147,7 +162,8 @@ def cells(values: list[Any], n: int, layout: Layout) -> Cells:
     width = len(layout.keys)
     odd: dict[int, list[Any]] = {}
     for place in layout.odd:
-        odd[place] = _moved(values, place, width)
+        if place not in layout.words or not _coded(values, place, width, layout.codes[place]):
+            odd[place] = _moved(values, place, width)
     return Cells(n, _matrix(values, odd, layout, n), odd)
 
 
@@ -172,30 +188,40 @@ def features(
     containers = False
     odd = sorted(set(chain.from_iterable(piece.odd for piece in pieces)))
     for place in odd:
-        values = _column(pieces, place)
+        values = _column(pieces, place, layout.words.get(place))
         name, types = layout.names[place], types_of(values)
         containers = containers or not _CONTAINERS.isdisjoint(types)
         if name is not None:
             columns.append(column(name, values, types))
-    plain = sorted(set(range(len(layout.keys))).difference(odd))
+    coded = sorted(layout.words.keys() - odd)
+    plain = sorted(set(range(len(layout.keys))).difference(odd, coded))
     names = [str(layout.names[place]) for place in plain]
     chosen: Any = plain
     if plain and plain[-1] - plain[0] < len(plain):
         chosen = slice(plain[0], plain[-1] + 1)  # a view
     matrices = [piece.matrix[:, chosen] for piece in pieces]
-    return _table(
-        sum(p.length for p in pieces), names, matrices, [*columns, *own], errors
-    ), containers
+    table = _table(sum(p.length for p in pieces), names, matrices, [*columns, *own], errors)
+    if coded:
+        table = replace(
+            table,
+            word_names=tuple(str(layout.names[place]) for place in coded),
+            words=tuple(layout.words[place] for place in coded),
+            codes=np.concatenate([piece.matrix[:, coded].astype(np.uint8) for piece in pieces]),
+        )
+    return table, containers
 
 
-def _column(pieces: Sequence[Cells], place: int) -> list[Any]:
-    """Values of a column that some piece could not hold as numbers."""
+def _column(pieces: Sequence[Cells], place: int, words: tuple[str, ...] | None) -> list[Any]:
+    """Values of a column that some piece could not hold as numbers or codes."""
     if len(pieces) == 1:
         return pieces[0].odd[place]
     values: list[Any] = []
     for piece in pieces:
         held = piece.odd.get(place)
-        values += piece.matrix[:, place].tolist() if held is None else held
+        if held is None:
+            held = piece.matrix[:, place].tolist()
+            held = held if words is None else [words[int(code)] for code in held]
+        values += held
     return values
 
 
@@ -229,6 +255,17 @@ def beside(left: Table, right: Table) -> Table:
         kinds=left.kinds | right.kinds,
         errors=right.errors,
     )
+
+
+def _coded(values: list[Any], place: int, width: int, codes: Mapping[str, float]) -> bool:
+    """Puts codes into the flat list in the place of words; False: some are none."""
+    taken = values[place::width]
+    try:
+        found = itemgetter(*taken)(codes) if len(taken) > 1 else [codes[taken[0]]]
+    except (KeyError, TypeError):
+        return False
+    values[place::width] = found
+    return True
 
 
 def _moved(values: list[Any], place: int, width: int) -> list[Any]:

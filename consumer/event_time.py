@@ -30,22 +30,24 @@ _PLAIN = re.compile(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z\n)+", re.
 _NUMBER = re.compile(r"\d{1,19}(?:\.\d{1,9})?", re.ASCII)
 
 
-def microseconds(values: Sequence[object], unit: Unit) -> IntArray:
+def microseconds(values: Sequence[object], unit: Unit, types: set[type] | None = None) -> IntArray:
     """Event times of many records.
 
     Args:
         values: n values as read from JSON.
         unit: Of numbers. ``auto``: told by magnitude for each record, within the years 1990 to
             2099, and RFC 3339 texts are read too. A time without an offset is UTC.
+        types: Of the values, or more, if that is known.
 
     Returns:
         Shape (n,), microseconds; ``NO_TIME`` where the value is missing or cannot be a time: of
         another type, not a date, zero or negative, out of range.
     """
-    types = set(map(type, values))
+    if types is None or not values:
+        types = set(map(type, values))
     if types == {int} and unit != "rfc3339":
         try:
-            return _from_integers(np.array(values, np.int64), unit)
+            return _from_integers(np.fromiter(values, np.int64, len(values)), unit)
         except OverflowError:
             pass  # beyond 63 bits: one by one
     if types == {str} and unit in ("auto", "rfc3339"):

@@ -23,7 +23,7 @@ from consumer.columns import Column, beside, column, columns_table, scaled, type
 from consumer.event_time import microseconds
 from consumer.feature_tables import FeatureTables
 from consumer.field_map import ABSENT, Plan, Record, milliseconds, plan, read
-from consumer.json_records import json_objects, kind_name, pieces, too_deep
+from consumer.json_records import json_objects, kind_name, pieces, readable, too_deep
 from consumer.names import shortened
 from consumer.record_keys import Keyed, Keys, Names, Part, by_key, inside, keys_of, names_of
 from consumer.settings import Constants, FeatureSettings, FieldMap, Limits
@@ -47,9 +47,10 @@ _OWN = {"prediction": PREDICTION, "score": SCORE, "label": LABEL, "latency": LAT
 # What is remembered for speed is bounded.
 _KEPT_PLANS, _KEPT_CHARACTERS, _KEPT_RULES = 2_000, 10_000, 50_000
 _CONTAINERS = {dict, list}
+_FIRST = 256  # records that a topic's shape is learned from
 
 Rows = NDArray[np.intp]
-_Names = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]  # of a model and a table
+_Names = tuple[str | tuple[str, ...], ...]  # of a model and a table
 
 
 def json_decoder(
@@ -154,6 +155,7 @@ class _JsonDecoder:
         self._feature = feature
         self._tables = FeatureTables(limits.name_bytes)
         self._typed = TypedRecords(ShapeRules(fields, limits.name_bytes, limits.nesting))
+        self._begun = False
         self._heads: dict[tuple[str, ...], _Head] = {}
         self._nested: set[Identity] = set()  # plans whose features were seen to hold containers
         self._excluded: dict[_Names, frozenset[str]] = {}  # features
@@ -163,12 +165,16 @@ class _JsonDecoder:
 
     def __call__(self, raw: RawBatch) -> Batch:
         found = _Found(len(raw.values))
-        for start, values in pieces(raw.values, self._limits.message_bytes):
-            fits, left = self._typed.read(values)
-            for fit in fits:
-                self._add(fit, start, found)
-            if left:
-                self._general(start, [raw.values[start + place] for place in left], left, found)
+        values = readable(raw.values, self._limits.message_bytes)
+        start = 0
+        if not self._begun:  # the others may well look like the first few
+            self._begun, start = True, _FIRST
+            self._general(raw.values, range(min(start, len(values))), found)
+        fits, left = self._typed.read(values[start:] if start else values)
+        for fit in fits:
+            self._add(fit, start, found)
+        for rows in pieces(values, [start + place for place in left]):
+            self._general(raw.values, rows, found)
         parts = by_key(found.parts)
         groups = [self._group(key, some, found) for key, some in parts.items()]
         groups.sort(key=lambda group: int(group.rows[0]))
@@ -196,22 +202,20 @@ class _JsonDecoder:
         table, _ = columns.features(fit.features, fit.layout, own, errors)
         found.parts.append(Keyed(rows, table, keys))
 
-    def _general(
-        self, start: int, values: list[bytes | None], places: Sequence[int], found: _Found
-    ) -> None:
-        """Adds what any records hold; ``places`` are theirs in the piece."""
-        parsed, rejected = json_objects(values, self._limits.message_bytes)
-        rows = [start + place for place in places]
+    def _general(self, values: Sequence[bytes | None], rows: Sequence[int], found: _Found) -> None:
+        """Adds what any records hold, those of some rows."""
+        some = [values[row] for row in rows]
+        parsed, rejected = json_objects(some, self._limits.message_bytes)
         found.rejects.extend(each._replace(row=rows[each.row]) for each in rejected)
-        for head, some, records in self._by_plan(rows, parsed, found):
-            if some:
-                self._decode(head, some, records, found)
+        for head, mine, records in self._by_plan(rows, parsed, found):
+            if mine:
+                self._decode(head, mine, records, found)
                 self._typed.learn(head.plan, head.identity, records)
 
     # --- which records are read alike ------------------------------------------------------------
 
     def _by_plan(
-        self, rows: list[int], parsed: list[Record | None], found: _Found
+        self, rows: Sequence[int], parsed: list[Record | None], found: _Found
     ) -> list[tuple[_Head, list[int], list[Record]]]:
         """Records that are read in the same way, together, and their rows."""
         rows = [row for row, record in zip(rows, parsed, strict=True) if record is not None]
@@ -412,7 +416,7 @@ class _JsonDecoder:
     def _times(self, rows: Rows, field: _Values | None, found: _Found) -> None:
         if field is None:
             return
-        times = microseconds(field.values, self._fields.event_time_unit)
+        times = microseconds(field.values, self._fields.event_time_unit, field.types)
         found.times[rows] = times
         without = times == NO_TIME
         if without.any():
@@ -456,7 +460,7 @@ class _JsonDecoder:
         return Group(key, np.sort(np.concatenate(places)), table)
 
     def _chosen(self, model: str, table: Table) -> Table:
-        key = model, table.number_names, table.text_names, tuple(table.kinds)
+        key = model, table.number_names, table.text_names, table.word_names, tuple(table.kinds)
         excluded = self._excluded.get(key)
         if excluded is None:
             names = tables.names(table)
@@ -477,7 +481,8 @@ def _rows(places: Sequence[int]) -> Rows:
 
 def _width(part: Part) -> int:
     table = part[1]
-    return len(table.number_names) + len(table.text_names) + len(table.kinds)
+    named = table.number_names, table.text_names, table.word_names, table.kinds
+    return sum(map(len, named))
 
 
 def _scalars(record: Record, hidden: frozenset[str]) -> Record:

@@ -36,19 +36,23 @@ _NAMES: dict[type, str] = {
 }
 
 
-def pieces(
-    values: Sequence[bytes | None], message_bytes: int
-) -> Iterator[tuple[int, Sequence[bytes | None]]]:
-    """A batch in pieces that stay in the processor's cache, and in memory, when parsed.
+def readable(values: Sequence[bytes | None], message_bytes: int) -> Sequence[bytes | None]:
+    """The values, with None in the place of those longer than ``message_bytes``."""
+    try:
+        longest = max(map(len, values), default=0)  # type: ignore[arg-type]
+    except TypeError:  # None is among them
+        longest = max(map(len, filter(None, values)), default=0)
+    if longest <= message_bytes:
+        return values
+    return [None if value and len(value) > message_bytes else value for value in values]
 
-    Values longer than ``message_bytes`` are left out of them: None stands there.
-    """
-    sizes = list(map(len, filter(None, values)))
-    if max(sizes, default=0) > message_bytes:
-        values = [None if value and len(value) > message_bytes else value for value in values]
-    rows = max(1, _PIECE_BYTES * len(values) // max(1, sum(sizes)))
-    for start in range(0, len(values), rows):
-        yield start, values[start : start + rows]
+
+def pieces(values: Sequence[bytes | None], rows: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Some rows in pieces that stay in the processor's cache, and in memory, when parsed."""
+    size = sum(len(values[row] or b"") for row in rows)
+    most = max(1, _PIECE_BYTES * len(rows) // max(1, size))
+    for start in range(0, len(rows), most):
+        yield rows[start : start + most]
 
 
 def json_objects(

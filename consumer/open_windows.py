@@ -15,6 +15,7 @@ from sketches.table import Table
 from sketches.tables import concatenate, take
 
 PIECES = 256  # tables of one key that are kept apart, so that many small batches cost little memory
+_PARTS = 8  # profiles of one key that are added up at once
 _TOGETHER = 4 * CHUNK  # rows that are profiled at once
 
 
@@ -99,7 +100,7 @@ class KeyRecords:
     __slots__ = (
         "_ahead",
         "_late",
-        "_profile",
+        "_profiles",
         "_rejects",
         "_rules",
         "_tables",
@@ -114,7 +115,7 @@ class KeyRecords:
         self._rules = rules
         self._tables: list[Table] = []
         self.waiting = 0
-        self._profile: Profile | None = None  # of the chunks so far
+        self._profiles: list[Profile] = []  # of the chunks so far
         self._rejects: Counter[str] = Counter()
         self._late = 0
         self._ahead = 0
@@ -157,7 +158,7 @@ class KeyRecords:
         if rest is not None:
             self._add(rest)
         return replace(
-            self._profile or Profile.empty(),
+            merge(self._profiles) if self._profiles else Profile.empty(),
             late=self._late,
             clock_ahead=self._ahead,
             rejects=dict(sorted(self._rejects.items())),
@@ -174,11 +175,14 @@ class KeyRecords:
         # its own rows holds.
         rows = concatenate(self._tables)
         whole = rows.length // CHUNK * CHUNK
-        chunks = [take(rows, slice(start, start + CHUNK)) for start in range(0, whole, CHUNK)]
-        for profile in profile_tables([(chunk, self._rules) for chunk in chunks]):
+        chunks = [slice(start, start + CHUNK) for start in range(0, whole, CHUNK)]
+        tables = [(take(rows, chunk, lasting=False), self._rules) for chunk in chunks]
+        for profile in profile_tables(tables):
             self._add(profile)
         self.waiting = rows.length - whole
         self._tables = [take(rows, slice(whole, None))] if self.waiting else []
 
     def _add(self, profile: Profile) -> None:
-        self._profile = profile if self._profile is None else merge([self._profile, profile])
+        self._profiles.append(profile)
+        if len(self._profiles) >= _PARTS:
+            self._profiles = [merge(self._profiles)]

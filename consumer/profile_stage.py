@@ -244,14 +244,16 @@ class PartitionProfiler:
         """Put every record into the window that it counts in."""
         ends = assigned.ends
         pieces: dict[int, list[_Piece]] = {}
+        firsts = [(int(ends[0]), 0)]
         if (ends == ends[0]).all():
             pieces[int(ends[0])] = [_Piece(g.key, g.rows, g.table) for g in batch.groups]
         else:
+            unique = np.unique(ends, return_index=True)
+            firsts = list(zip(*(a.tolist() for a in unique), strict=True))
             for group in batch.groups:
                 for end, piece in _by_window(group, ends[group.rows]):
                     pieces.setdefault(end, []).append(piece)
         pieces.pop(SKIPPED, None)
-        firsts = zip(*(a.tolist() for a in np.unique(ends, return_index=True)), strict=True)
         for end, row in firsts:
             if end != SKIPPED:
                 self._window(end, row, batch, assigned)

@@ -18,6 +18,7 @@ from sketches.table import Table
 
 Codes = NDArray[np.intp]
 Rows = NDArray[np.intp]
+_FEW = 2**16
 Part = tuple[Rows, Table]  # positions in a batch, ascending, and their records
 
 
@@ -91,12 +92,13 @@ def names_of(values: Sequence[Any], types: set[type], fallback: str, limit: int)
 def keys_of(model: Names, version: Names, segment: Names) -> Keys:
     """The keys of n records from their names."""
     whole: Codes | None = None
+    most = len(model.distinct) * len(version.distinct) * len(segment.distinct)
     for each in (model, version, segment):
         if each.codes is not None:
             whole = each.codes if whole is None else whole * len(each.distinct) + each.codes
     if whole is None:
         return Keys([RecordKey(model.distinct[0], version.distinct[0], segment.distinct[0])], None)
-    _, first, codes = np.unique(whole, return_index=True, return_inverse=True)
+    first, codes = _dense(whole, most)
     lists = [
         [each.distinct[0 if each.codes is None else each.codes[row]] for row in first.tolist()]
         for each in (model, version, segment)
@@ -104,12 +106,35 @@ def keys_of(model: Names, version: Names, segment: Names) -> Keys:
     return Keys(list(map(RecordKey, *lists)), codes)
 
 
+def _dense(codes: Codes, most: int) -> tuple[Rows, Codes]:
+    """First row of each code that there is, codes ascending, and which of these each row has.
+
+    Args:
+        codes: Shape (n,), less than ``most``.
+        most: How many there may be.
+    """
+    if most > 8 * len(codes):
+        _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
+        return first, codes
+    first = np.full(most, -1, np.intp)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # the last one put there stays
+    known = np.flatnonzero(first >= 0)
+    place = np.empty(most, np.intp)
+    place[known] = np.arange(len(known))
+    return first[known], place[codes]
+
+
 def by_key(parts: Sequence[Keyed]) -> dict[RecordKey, list[Part]]:
     """Tables of many records to those of each key; those with the same names are put together."""
-    alike: dict[tuple[tuple[str, ...], ...], list[Keyed]] = {}
+    parts = [part for part in parts if part.table.length]
+    if not parts:
+        return {}
+    like = tables.with_like_words([part.table for part in parts])
+    parts = [part._replace(table=table) for part, table in zip(parts, like, strict=True)]
+    alike: dict[tuple[frozenset[str], ...], list[Keyed]] = {}
     for part in parts:
-        if part.table.length:
-            alike.setdefault((part.table.number_names, part.table.text_names), []).append(part)
+        names = frozenset(part.table.number_names), frozenset(part.table.text_names)
+        alike.setdefault(names, []).append(part)
     known: dict[RecordKey, int] = {}
     found: dict[int, list[Part]] = {}
     for some in alike.values():
@@ -135,6 +160,8 @@ def _split(rows: Rows, table: Table, codes: Codes) -> list[tuple[int, Rows, Tabl
     ascending = bool((np.diff(rows) > 0).all())
     if ascending and (codes == codes[0]).all():
         return [(int(codes[0]), rows, table)]
+    if int(codes.max()) < _FEW:
+        codes = codes.astype(np.uint16)  # sorted by digits, much faster
     order = np.argsort(codes, kind="stable") if ascending else np.lexsort((rows, codes))
     rows, codes, table = rows[order], codes[order], _ordered(table, order)
     edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(rows)]
@@ -155,6 +182,9 @@ def _ordered(table: Table, order: Rows) -> Table:
         texts=tuple(list(pick(column)) for column in table.texts),
         kinds={name: kinds[order] for name, kinds in table.kinds.items()},
         errors=None if table.errors is None else table.errors[order],
+        word_names=table.word_names,
+        words=table.words,
+        codes=table.codes[order] if table.word_names else table.codes,
     )
 
 

@@ -168,7 +168,7 @@ def describe(batches: Sequence[Batch], raw: Sequence[RawBatch], one: InputSettin
             errors += 0 if group.table.errors is None else int(group.table.errors.sum())
             keys[tuple(group.key)] += len(own)  # type: ignore[index]
             numbers |= dict.fromkeys(group.table.number_names)
-            texts |= dict.fromkeys(group.table.text_names)
+            texts |= dict.fromkeys(group.table.text_names + group.table.word_names)
             for window, seen in profiles.items():
                 seen.update((read.partition, group.key, k) for k in (times // window).tolist())
     return Sample(

@@ -125,6 +125,8 @@ def shape_of(
     layout = layout_of(top, hidden, rules.name_bytes)
     if layout.cut:
         return None
+    nested = isinstance(plan.features, str)
+    layout.learn({key: held for (inside, key), held in words.items() if inside == nested})
     struct = _struct(_types(rules, plan, seen, words), _required(rules.fields, plan))
     return Shape(plan, identity, seen, layout, words, msgspec.json.Decoder(struct).decode)
 

@@ -32,7 +32,7 @@ from consumer.shapes import (
 
 _SHAPES = 4  # tried one after the other
 _SAMPLE = 64  # records that a shape is learned from
-_CACHED_BYTES = 80_000
+_CACHED_BYTES = 250_000
 _LONGEST_PAUSE, _LONGEST_WAIT = 64, 256  # pieces
 _MISSES = 32  # so many, and as many again as fit: the rest is not tried
 _SEARCHES = 1_000  # keys that the parser looks past in a record whose keys stand in another order

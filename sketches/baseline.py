@@ -26,9 +26,10 @@ from .first_look import FirstLook
 from .given import GivenBaseline
 from .prior import Prior
 from .profile import Profile
+from .rates import Part, Rates
 from .reference import Reference, grown, read, recentred, refreshed
 from .residuals import Noise, measure
-from .scales import Scales
+from .scales import Scales, SharedScales
 from .signals import RELATIVE, Gates, Layout, binomial, white_noise
 from .signals import measure as measure_features
 from .state import pack, unpack
@@ -44,7 +45,7 @@ _ENOUGH: Final = 50  # blocks of the first part that may stand for its records
 _GROWN: Final = 0.625  # from there on new categories and distances are believed
 RIPE: Final = 0.7  # of the baseline; the rest is watched on trial
 _RIPE_BLOCKS: Final = 64  # that the noise on trial is measured from
-_TOGETHER: Final = 32  # profiles that wait to be merged
+_TOGETHER: Final = 8  # profiles that wait to be merged
 _ALIKE: Final = 4.0  # blocks of lengths so far apart at most have the same noise
 FLOOR: Final = 0.1  # least noise, of the smallest effect worth telling
 
@@ -119,7 +120,7 @@ class Learner:
         self._measured = 0  # blocks behind the scales
         self._merged: list[Profile] = []
         self._reference: Reference | None = None
-        self._scales: Scales | None = None
+        self._scales: SharedScales | None = None
         self._grown = False
         self._since = start  # of the first block measured
         self._tried = 0  # forecasts that have been tried out for long enough
@@ -134,8 +135,8 @@ class Learner:
     def _begin(self, layout: Layout) -> None:
         self._layout = layout
         self._by_records = by_records(layout)
-        self._scales = Scales(len(CANDIDATES), self._by_records)
-        self._expectation = Expectation(len(layout))
+        self._scales = SharedScales(len(CANDIDATES), self._by_records)
+        self._expectation = Expectation(len(layout), None if self._features else Rates())
 
     def _until(self, settings: DetectionSettings) -> int | None:
         """Where the settings end the baseline, if this stream began before."""
@@ -196,7 +197,8 @@ class Learner:
         assert self._expectation is not None  # noqa: S101
         expectation = Expectation.restore(self._expectation.state())
         self._settle(expectation)
-        return self._baseline("", self.records, self._reference), self._scales, expectation
+        self._scales.flush()
+        return self._baseline("", self.records, self._reference), self._scales.whole(), expectation
 
     def add(
         self, block: Block, values: FloatArray | None, settings: DetectionSettings
@@ -279,7 +281,9 @@ class Learner:
         assert self._expectation is not None  # noqa: S101
         if not self._measured:
             self._since = block.start
-        ways = values - self._expectation.forecasts((block.start + block.end) // 2, 0)
+        middle = (block.start + block.end) // 2
+        hours: tuple[Part, ...] = () if self._features else block.by_hour()
+        ways = values - self._expectation.forecasts(middle, 0, hours)
         ways[0] = values
         self._scales.add(ways, block.messages)
         known = np.isfinite(values)
@@ -308,7 +312,7 @@ class Learner:
         assert self._expectation is not None  # noqa: S101
         expectation = self._expectation
         self._settle(expectation)
-        reference, scales, digest = None, self._scales, blake2b(digest_size=8)
+        reference, scales, digest = None, self._scales.whole(), blake2b(digest_size=8)
         if self.prior is not None:
             self.prior.expected(expectation, scales.mean())
             found = self._baseline(self.prior.id, self.prior.records, self.prior.reference)
@@ -376,7 +380,7 @@ class Learner:
         found._since, found._tried = state["since"], state["tried"]
         if state["scales"] is not None:
             found._by_records = by_records(found._layout)
-            found._scales = Scales.restore(state["scales"], found._by_records)
+            found._scales = SharedScales.restore(state["scales"], found._by_records)
             found._expectation = Expectation.restore(state["expectation"])
         return found
 
@@ -394,7 +398,7 @@ def rehearse(baseline: GivenBaseline, settings: DetectionSettings) -> Prior:
     learner = Learner(baseline.blocks[0].start, True, prior)
     for each in baseline.blocks:
         block = Block(each.start, each.end)
-        block.add(each.end, [each.profile], True)
+        block.add(each.start, each.end, [each.profile], True)
         learner.add(block, None, settings)
     if not learner.suffices(settings):
         return prior

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from . import codec, profile
 from .profile import Profile
+from .rates import Part, by_hour
 
 DAY: Final = 86_400_000_000  # microseconds; no block is longer
 
@@ -21,6 +22,7 @@ class Block:
         late: Of these, late ones.
         errors: Of these, failed predictions.
         rejects: Records that could not be read.
+        windows: (start, end, records) of each, for a model as a whole.
         profiles: Of the windows, for a stream whose features are watched.
     """
 
@@ -31,6 +33,7 @@ class Block:
         self.late = 0
         self.errors = 0
         self.rejects = 0
+        self.windows: list[tuple[int, int, int]] = []
         self.profiles: list[Profile] = []
 
     @property
@@ -38,15 +41,16 @@ class Block:
         """All records, readable or not."""
         return self.records + self.rejects
 
-    def add(self, end: int, found: Sequence[Profile], keep: bool) -> None:
+    def add(self, start: int, end: int, found: Sequence[Profile], keep: bool) -> None:
         """Add a window.
 
         Args:
+            start: Its start.
             end: Its end.
             found: Its profiles.
             keep: Keep the profiles themselves, not only their counts.
         """
-        self.end = end
+        self.end, before = end, self.messages
         for each in found:
             self.records += each.records
             self.late += each.late
@@ -54,6 +58,12 @@ class Block:
             self.rejects += sum(each.rejects.values())
             if keep:
                 self.profiles.append(each)
+        if not keep:
+            self.windows.append((start, end, self.messages - before))
+
+    def by_hour(self) -> tuple[Part, ...]:
+        """The records of a model as a whole by hours."""
+        return by_hour(self.start, self.end, self.windows)
 
     def profile(self) -> Profile:
         """All windows together."""
@@ -69,6 +79,7 @@ class Block:
             self.errors,
             self.rejects,
             [codec.encode(each) for each in self.profiles],
+            self.windows,
         ]
 
     @classmethod
@@ -77,4 +88,5 @@ class Block:
         found = cls(state[0], state[1])
         found.records, found.late, found.errors, found.rejects = state[2:6]
         found.profiles = [codec.decode(parts) for parts in state[6]]
+        found.windows = [(first, last, count) for first, last, count in state[7]]
         return found

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+import numpy as np
+
+from .table import CodeArray
+
 TOP: Final = 256  # values kept by name
 MINIMUM_VALUES: Final = 256  # hashes kept for the estimate of distinct values
 LONGEST: Final = 128  # characters of a value
@@ -68,6 +72,25 @@ def count(values: Iterable[str | None], *, hashed: bool = False) -> Categories:
     found = Counter(values)
     found.pop(None, None)
     return of_counts({value: n for value, n in found.items() if value is not None}, hashed=hashed)
+
+
+def count_words(
+    words: Sequence[tuple[str, ...]], codes: CodeArray, hashed: Sequence[bool]
+) -> list[Categories]:
+    """Count columns of few texts, all in one call.
+
+    Args:
+        words: Of H columns, their texts, different ones.
+        codes: Shape (n, H), which of them each row holds.
+        hashed: Of H columns: its values are counted under their ``hidden`` names.
+    """
+    width = max(map(len, words))
+    cells = codes + np.arange(len(words)) * width
+    counts = np.bincount(cells.ravel(), minlength=len(words) * width).reshape(-1, width).tolist()
+    return [
+        of_counts({text: n for text, n in zip(some, held, strict=False) if n}, hashed=hides)
+        for some, held, hides in zip(words, counts, hashed, strict=True)
+    ]
 
 
 def of_counts(counts: Mapping[str, int], *, hashed: bool = False) -> Categories:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import importlib
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
 
 from .budget import SLACK
-from .state import Packed, pack_all, unpack_all
+from .state import Packed, pack_small, unpack_small
 from .table import BoolArray, FloatArray, IntArray
 
 START: Final = 30  # PageHinkley's min_instances
@@ -57,44 +58,52 @@ class PageHinkley:
     """``river.drift.PageHinkley(alpha=1, delta=SLACK, min_instances=30)`` for S signals.
 
     Attributes:
+        n: Shape (S,), values fed.
+        mean: Shape (S,), of these.
+        up: Shape (S,), sum of what was above it.
+        down: Shape (S,), and below.
+        least: Shape (S,), least ``up``.
+        most: Shape (S,), largest ``down``.
         rose: Shape (S,), block at which the upward sum was least: onset of a rise.
         fell: Shape (S,), likewise of a fall.
     """
 
-    _FIELDS: Final = ("n", "mean", "up", "down", "least", "most", "rose", "fell")
+    _START: Final = ((0.0,), (0.0,), (0.0,), (0.0,), (np.inf,), (-1.0,), (0.0,), (0.0,))
 
     def __init__(self, signals: int) -> None:
-        self.n = np.zeros(signals, dtype=np.int64)
-        self.mean = np.zeros(signals)
-        self.up = np.zeros(signals)
-        self.down = np.zeros(signals)
-        self.least = np.full(signals, np.inf)
-        self.most = np.full(signals, -1.0)
-        self.rose = np.zeros(signals, dtype=np.int64)
-        self.fell = np.zeros(signals, dtype=np.int64)
+        # One array, so that the signals that are fed are taken out and put back at once.
+        self._hold(np.repeat(np.array(self._START), signals, axis=1))
 
-    def update(self, z: FloatArray, block: int, fed: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """Feed one value to the signals in ``fed``.
+    def _hold(self, held: FloatArray) -> None:
+        self._held = held
+        self.n, self.mean, self.up, self.down, self.least, self.most, self.rose, self.fell = held
+
+    def update(self, z: FloatArray, block: int, signals: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Feed one value to some signals.
+
+        Args:
+            z: Shape (N,).
+            block: Its number.
+            signals: Shape (N,), which ones, none twice.
 
         Returns:
-            The statistics for a rise and for a fall, shape (S,); 0 where there is no test yet.
+            The statistics for a rise and for a fall, shape (N,); 0 where there is no test yet.
         """
-        z = np.where(fed, z, 0.0)
-        self.n += fed
-        step = np.where(fed, (1.0 / np.maximum(self.n, 1)) * (z - self.mean), 0.0)
-        self.mean += step
-        away = z - self.mean
-        self.up = np.where(fed, self.up + away - SLACK, self.up)
-        self.down = np.where(fed, self.down + away + SLACK, self.down)
-        lower, higher = fed & (self.up < self.least), fed & (self.down > self.most)
-        self.least = np.where(lower, self.up, self.least)
-        self.most = np.where(higher, self.down, self.most)
-        self.rose[lower] = block + 1  # the change begins after the turn
-        self.fell[higher] = block + 1
-        ready = fed & (self.n >= START)
-        rise = np.where(ready, self.up - self.least, 0.0)
-        fall = np.where(ready, self.most - self.down, 0.0)
-        return rise, fall
+        held = self._held.take(signals, axis=1)
+        n, mean, up, down, least, most, rose, fell = held
+        n += 1.0
+        mean += (1.0 / n) * (z - mean)
+        away = z - mean
+        up += away
+        up -= SLACK
+        down += away
+        down += SLACK
+        rose[up < least] = fell[down > most] = block + 1.0  # the change begins after the turn
+        np.minimum(least, up, out=least)
+        np.maximum(most, down, out=most)
+        self._held[:, signals] = held
+        ready = n >= START
+        return np.where(ready, up - least, 0.0), np.where(ready, most - down, 0.0)
 
     def restart(self, signals: IntArray, block: int) -> None:
         """As if each had just seen ``PRIOR`` values at its expectation."""
@@ -104,21 +113,32 @@ class PageHinkley:
         self.down[signals] = self.most[signals] = PRIOR * SLACK
         self.rose[signals] = self.fell[signals] = block + 1
 
-    def state(self) -> dict[str, Packed]:
+    def state(self) -> Packed:
         """All of it."""
-        return pack_all({name: getattr(self, name) for name in self._FIELDS})
+        return pack_small(self._held)
 
     @classmethod
-    def restore(cls, state: dict[str, Packed]) -> PageHinkley:
+    def restore(cls, state: Packed) -> PageHinkley:
         """From ``state``."""
         found = cls(0)
-        for name, values in unpack_all(state).items():
-            setattr(found, name, values)
+        found._hold(unpack_small(state))
         return found
+
+
+@lru_cache(maxsize=64)
+def _prior(delta: float) -> bytes:
+    """State of an ADWIN that has seen ``PRIOR`` values around the expectation."""
+    adwin = new_adwin(delta)
+    for at in range(PRIOR):
+        adwin.update(1.0 if at % 2 else -1.0)  # mean 0, variance 1
+    return adwin.__getstate__()
 
 
 class Bank:
     """Both detectors for each of S signals.
+
+    Most signals are constant for as long as nothing is wrong, and an ADWIN is made when its signal
+    first is not.
 
     Args:
         signals: S.
@@ -130,16 +150,22 @@ class Bank:
         self.threshold = threshold
         self.delta = delta
         self.page_hinkley = PageHinkley(signals)
-        self.adwins = [new_adwin(delta) for _ in range(signals)]
+        self._adwins: list[Adwin | None] = [None] * signals  # None: fed nothing since its restart
+        self._deltas = np.full(signals, delta)
         self.restart(np.arange(signals), -1)
 
     def restart(self, signals: IntArray, block: int) -> None:
         """Forget; both begin as if they had seen ``PRIOR`` values around the expectation."""
         self.page_hinkley.restart(signals, block)
+        self._deltas[signals] = self.delta
         for signal in signals.tolist():
-            adwin = self.adwins[signal] = new_adwin(self.delta)
-            for at in range(PRIOR):
-                adwin.update(1.0 if at % 2 else -1.0)  # mean 0, variance 1
+            self._adwins[signal] = None
+
+    def _begin(self, signal: int) -> Adwin:
+        delta = float(self._deltas[signal])
+        adwin = self._adwins[signal] = new_adwin(delta)
+        adwin.__setstate__(_prior(delta))
+        return adwin
 
     def update(
         self, z: FloatArray, block: int, fed: BoolArray
@@ -155,24 +181,32 @@ class Bank:
             What ADWIN and what PageHinkley found: (signal, first block of the change) each.
         """
         found = []
-        values = z.tolist()
-        for signal in np.flatnonzero(fed & (z != 0.0)).tolist():
-            adwin = self.adwins[signal]
-            if adwin.update(values[signal]):
-                found.append((signal, block + 1 - int(adwin.get_width())))
-        rise, fall = self.page_hinkley.update(z, block, fed)
-        fired = np.flatnonzero(np.maximum(rise, fall) > self.threshold)
-        if not len(fired):
+        signals = fed.nonzero()[0]
+        if not len(signals):
+            return [], []
+        z = z.take(signals)
+        adwins = self._adwins
+        for signal, value in zip(signals.tolist(), z.tolist(), strict=True):
+            if value != 0.0:
+                adwin = adwins[signal] or self._begin(signal)
+                if adwin.update(value):
+                    found.append((signal, block + 1 - int(adwin.get_width())))
+        rise, fall = self.page_hinkley.update(z, block, signals)
+        hit = (np.maximum(rise, fall) > self.threshold).nonzero()[0]
+        if not len(hit):
             return found, []
-        began = np.where(rise >= fall, self.page_hinkley.rose, self.page_hinkley.fell)[fired]
+        fired = signals[hit]
+        turned = self.page_hinkley.rose[fired], self.page_hinkley.fell[fired]
+        began = np.where(rise[hit] >= fall[hit], *turned).astype(np.int64)
         self.page_hinkley.restart(fired, block)
         return found, list(zip(fired.tolist(), began.tolist(), strict=True))
 
-    def state(self) -> tuple[float, float, dict[str, Packed], bytes]:
+    def state(self) -> tuple[float, float, Packed, bytes, Packed]:
         """All of it; what river's core gives for its own state is bytes."""
-        parts = [adwin.__getstate__() for adwin in self.adwins]
+        parts = [adwin.__getstate__() if adwin is not None else b"" for adwin in self._adwins]
         whole = b"".join(len(part).to_bytes(_RECORD, "little") + part for part in parts)
-        return self.threshold, self.delta, self.page_hinkley.state(), zlib.compress(whole, 1)
+        adwins, deltas = zlib.compress(whole, 1), pack_small(self._deltas)
+        return self.threshold, self.delta, self.page_hinkley.state(), adwins, deltas
 
     @classmethod
     def restore(cls, state: Sequence[Any]) -> Bank:
@@ -187,11 +221,13 @@ class Bank:
             whole = zlib.decompress(state[3])
         except zlib.error as error:
             raise ValueError(f"the state of the detectors cannot be read: {error}") from error
+        bank._deltas = unpack_small(state[4])
         at = 0
-        while at < len(whole):
+        for delta in bank._deltas.tolist():
             size = int.from_bytes(whole[at : at + _RECORD], "little")
-            adwin = new_adwin(bank.delta)
-            adwin.__setstate__(whole[at + _RECORD : at + _RECORD + size])
-            bank.adwins.append(adwin)
+            adwin = new_adwin(delta) if size else None
+            if adwin is not None:
+                adwin.__setstate__(whole[at + _RECORD : at + _RECORD + size])
+            bank._adwins.append(adwin)
             at += _RECORD + size
         return bank

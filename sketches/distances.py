@@ -48,7 +48,8 @@ def signed_js(before: FloatArray, after: FloatArray) -> FloatArray:
     p = before / np.maximum(m, 1)[:, None]
     q = after / np.maximum(n, 1)[:, None]
     # The divergence is the entropy of the mixture less the mean entropy of the parts.
-    divergence = (_p_log_p(p) + _p_log_p(q)) / 2 - _p_log_p((p + q) / 2)
+    one, other, mixed = _p_log_p(np.stack([p, q, (p + q) / 2]))
+    divergence = (one + other) / 2 - mixed
     filled = np.minimum(p * n[:, None], 1).sum(axis=1)
     some = (m > 0) & (n > 0)
     inverse = 1 / np.maximum(n, 1) + 1 / np.maximum(m, 1)
@@ -57,7 +58,7 @@ def signed_js(before: FloatArray, after: FloatArray) -> FloatArray:
 
 
 def _p_log_p(shares: FloatArray) -> FloatArray:
-    found: FloatArray = (shares * np.log2(np.maximum(shares, 1e-300))).sum(axis=1)
+    found: FloatArray = (shares * np.log2(np.maximum(shares, 1e-300))).sum(axis=-1)
     return found
 
 

@@ -11,15 +11,16 @@ Sources: Dawid, "Present position and potential developments: the prequential ap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
+from .rates import HOUR, Part, Rates
 from .state import Packed, pack_all, pack_small, unpack_all, unpack_small
 from .table import BoolArray, FloatArray, IntArray
 
-HOUR: Final = 3_600_000_000  # microseconds
+VOLUME: Final = 0  # place of the volume among the signals of a model as a whole
 DELAY: Final = 24  # hours until what was seen is learned: what turns out a change is left out
 CANDIDATES: Final = ("level", "day", "week")
 _WEEK: Final = 168
@@ -31,17 +32,24 @@ _FORGET: Final = 1 - 1 / (_MEMORY * 7)  # of the errors, a day
 class Expectation:
     """Of S signals.
 
+    The tables have one column for all signals that have been 0 and weighed the same in every hour.
+
     Args:
         signals: S.
+        rates: Of a model as a whole: its first signal is the volume, forecast by these.
 
     Attributes:
         choice: Shape (S,), place in ``CANDIDATES`` of the forecast in use.
     """
 
-    def __init__(self, signals: int) -> None:
+    def __init__(self, signals: int, rates: Rates | None = None) -> None:
+        self._rates = rates
+        self._span: Sequence[Part] = ()
         self.choice: IntArray = np.zeros(signals, dtype=np.int64)
-        self._weight = np.zeros((_WEEK, signals), dtype=np.float32)
-        self._total = np.zeros((_WEEK, signals), dtype=np.float32)
+        self._weight = np.zeros((_WEEK, 1), dtype=np.float32)
+        self._total = np.zeros((_WEEK, 1), dtype=np.float32)
+        self._column: IntArray = np.zeros(signals, dtype=np.int64)  # of each signal
+        self._shared: BoolArray = np.ones(1, dtype=bool)  # by column
         self._error = np.zeros((len(CANDIDATES), signals))
         self._waiting: dict[int, tuple[FloatArray, FloatArray]] = {}  # hour -> weight, total
         self._hour = -1
@@ -56,17 +64,29 @@ class Expectation:
         """Hours of the week that something was learned in."""
         return int(self._seen.sum())
 
-    def forecasts(self, time: int, delay: int) -> FloatArray:
-        """All candidates at a time; it does not go back. Shape (3, S)."""
+    def forecasts(self, time: int, delay: int, span: Sequence[Part] = ()) -> FloatArray:
+        """All candidates at a time; it does not go back. Shape (3, S).
+
+        Args:
+            time: Microseconds.
+            delay: Hours until what was seen is learned.
+            span: Of the block, for a model as a whole.
+        """
         self._turn(time // HOUR, delay)
         found: FloatArray = self._base + self._slope * (time / HOUR - self._hour - 0.5)
+        if self._rates is not None:
+            self._span = span
+            found[:, VOLUME] = self._rates.forecasts(span)
         return found
 
-    def at(self, time: int) -> FloatArray:
-        """The forecast in use, shape (S,)."""
+    def at(self, time: int, span: Sequence[Part] = ()) -> FloatArray:
+        """The forecast in use, shape (S,); as ``forecasts``."""
         self._turn(time // HOUR, DELAY)
         base, slope = self._used
         found: FloatArray = base + slope * (time / HOUR - self._hour - 0.5)
+        if self._rates is not None:
+            self._span = span
+            found[VOLUME] = self._rates.forecasts(span)[self.choice[VOLUME]]
         return found
 
     def add(self, values: FloatArray, weight: FloatArray) -> None:
@@ -81,17 +101,25 @@ class Expectation:
             held = self._waiting[self._hour] = np.zeros(len(values)), np.zeros(len(values))
         np.add(held[0], weight, out=held[0])
         np.add(held[1], weight * values, out=held[1])
+        if self._rates is not None and weight[VOLUME] > 0:
+            self._rates.add(self._span, float(values[VOLUME]))
 
     def leave_out(self, signals: IntArray, since: int) -> None:
         """What is not learned yet of these signals since a time is never learned."""
+        if self._rates is not None and VOLUME in signals:
+            self._rates.leave_out(since)
         for hour, (weight, total) in self._waiting.items():
             if hour >= since // HOUR:
                 weight[signals] = total[signals] = 0.0
 
     def move(self, signal: int, shift: float) -> None:
         """Expect a signal this much higher, at all times."""
+        if self._rates is not None and signal == VOLUME:
+            self._rates.move(shift)
         self._packed = None
-        self._total[:, signal] += np.float32(shift) * self._weight[:, signal]
+        self._open(np.array([signal]))
+        column = self._column[signal]
+        self._total[:, column] += np.float32(shift) * self._weight[:, column]
         self._base[:, signal] += shift
         self._used = self._chosen()
 
@@ -103,7 +131,10 @@ class Expectation:
     def forget(self, signals: BoolArray) -> None:
         """Begin anew for some signals, shape (S,)."""
         self._packed = None
-        self._weight[:, signals] = self._total[:, signals] = 0.0
+        # What is forgotten together is the same from here on.
+        self._column[signals] = len(self._shared)
+        self._append(np.zeros(1, dtype=np.int64), shared=True)
+        self._weight[:, -1] = self._total[:, -1] = 0.0
         self._error[:, signals] = 0.0
         self._base[:, signals] = self._slope[:, signals] = 0.0
         for weight, total in self._waiting.values():
@@ -112,7 +143,10 @@ class Expectation:
     def rescale(self, factor: FloatArray, shift: FloatArray) -> None:
         """As if every value had been ``factor * value + shift``."""
         self._packed = None
-        self._total[:] = factor * self._total + shift * self._weight
+        self._open(np.flatnonzero((factor != 1) | (shift != 0)))
+        times, plus = np.ones(len(self._shared)), np.zeros(len(self._shared))
+        times[self._column], plus[self._column] = factor, shift
+        self._total[:] = times * self._total + plus * self._weight
         for weight, total in self._waiting.values():
             total[:] = factor * total + shift * weight
         self._error *= factor**2
@@ -127,32 +161,64 @@ class Expectation:
 
     def _learn(self, hour: int, delay: int) -> None:
         """Move into the table what is older than ``delay`` hours before ``hour``."""
+        if self._rates is not None:
+            for at in [each for each in self._rates.waiting() if each < hour - delay]:
+                self._error[:, VOLUME] += self._rates.learn(at)
         for at in sorted(each for each in self._waiting if each < hour - delay):
             self._packed = None
             weight, total = self._waiting.pop(at)
             self._try_out(at, weight, total)
             row = at % _WEEK
+            weight, total = self._by_column(weight, total)
             again = weight > 0
             kept = np.where(again, 1 - 1 / _MEMORY, 1.0)
             self._weight[row] = self._weight[row] * kept + weight
             self._total[row] = self._total[row] * kept + total
             self._seen[row] = True
 
+    def _by_column(self, weight: FloatArray, total: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Both by column, after what differs has got one of its own."""
+        common = np.zeros(len(self._shared))
+        np.maximum.at(common, self._column, weight)
+        self._open(np.flatnonzero((total != 0) | (weight != common[self._column])))
+        by_column = np.zeros((2, len(self._shared)))
+        by_column[0, : len(common)] = common
+        by_column[0, self._column], by_column[1, self._column] = weight, total
+        return by_column[0], by_column[1]
+
+    def _open(self, signals: IntArray) -> None:
+        """Columns of their own for those of the signals that share one."""
+        signals = signals[self._shared[self._column[signals]]]
+        if len(signals):
+            columns = self._column[signals]
+            self._column[signals] = np.arange(len(signals)) + len(self._shared)
+            self._append(columns, shared=False)
+
+    def _append(self, columns: IntArray, *, shared: bool) -> None:
+        """Columns more, each as one of those before."""
+        every = np.append(np.arange(len(self._shared)), columns)
+        self._weight, self._total = (
+            table.take(every, axis=1) for table in (self._weight, self._total)
+        )
+        self._shared = np.append(self._shared, np.full(len(columns), shared))
+
     def _try_out(self, hour: int, weight: FloatArray, total: FloatArray) -> None:
         """Compare the candidates by an hour that none of them has learned."""
         if not self._seen.any():
             return
         mean = total / np.where(weight > 0, weight, 1.0)
-        usual = self._usual()
+        usual = self._usual()[self._column]
         # Errors weigh by records, a usual hour as 1, so that all signals and sizes are alike.
         part = weight / np.where(usual > 0, usual, 1.0)
+        if self._rates is not None:
+            part[VOLUME] = 0.0
         self._error += part * (mean - self._table(hour)[1]) ** 2
         if hour % 24 == 0:
             self._error *= _FORGET
         self.choice = np.argmin(self._error, axis=0)
 
     def _usual(self) -> FloatArray:
-        """Mean weight of the hours seen, shape (S,)."""
+        """Mean weight of the hours seen, by column."""
         found: FloatArray = self._weight.sum(axis=0, dtype=np.float64) / max(self.hours, 1)
         return found
 
@@ -167,7 +233,8 @@ class Expectation:
         of_day, of_week = hours % 24, hours % _WEEK
         day = (days_total[of_day] + prior * level) / (days_weight[of_day] + prior)
         week = (self._total[of_week] + prior * day) / (self._weight[of_week] + prior)
-        return np.stack([np.broadcast_to(level, day.shape), day, week], axis=1)
+        found = np.stack([np.broadcast_to(level, day.shape), day, week], axis=1)
+        return found.take(self._column, axis=2)
 
     def _read(self) -> None:
         before, self._base, after = self._table(self._hour)
@@ -188,12 +255,15 @@ class Expectation:
         return {
             "weight": self._packed[0],
             "total": self._packed[1],
+            "column": pack_small(self._column),
+            "shared": pack_small(self._shared),
             "seen": pack_small(self._seen),
             "error": pack_small(self._error),
             "choice": pack_small(self.choice),
             "base": pack_small(self._base),
             "slope": pack_small(self._slope),
             "hour": self._hour,
+            "rates": self._rates.state() if self._rates is not None else None,
             "waiting": [
                 (hour, pack_all({"weight": weight, "total": total}))
                 for hour, (weight, total) in self._waiting.items()
@@ -203,8 +273,10 @@ class Expectation:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Expectation:
         """From ``state``."""
-        found = cls(0)
+        rates = state["rates"]
+        found = cls(0, Rates.restore(rates) if rates is not None else None)
         found._weight, found._total = unpack_small(state["weight"]), unpack_small(state["total"])
+        found._column, found._shared = unpack_small(state["column"]), unpack_small(state["shared"])
         found._seen, found._error = unpack_small(state["seen"]), unpack_small(state["error"])
         found.choice = unpack_small(state["choice"])
         found._base, found._slope = unpack_small(state["base"]), unpack_small(state["slope"])

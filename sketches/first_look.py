@@ -5,7 +5,8 @@ A block is compared with those before it, so only what no ordinary day does is t
 - ``kind``: values of a JSON type that the feature had never had;
 - ``missing``: a feature that was always there is null in all records of two blocks;
 - ``stuck``: a feature whose values varied has one value in two blocks;
-- ``magnitude``: sizes jump by a factor of five or more, all quantiles alike, for two blocks.
+- ``magnitude``: sizes jump by a factor of five or more, far beyond any jump before, all quantiles
+  alike, for two blocks.
 
 What is null or stuck while traffic is low is not told: that may be how nights are. In the first day
 of a stream it is a warning at most, since no night has been seen yet.
@@ -40,6 +41,7 @@ _ALWAYS: Final = 0.99  # share of the records in which what is always there was
 _VARIED: Final = 0.7  # largest share of one value before that is no constant
 _LOW: Final = 0.6  # of the usual records per second
 _ALIKE: Final = math.log(2.5)
+_STRAYS: Final = 3.0  # times the largest jump before
 _OF_JUMP: Final = 0.4  # by which quantiles of few values may differ
 _NO_WIDTH: Final = -1000.0
 _VALUE_KINDS: Final = [Kind.NUMBER, Kind.TEXT, Kind.BOOLEAN, Kind.OTHER]
@@ -57,10 +59,13 @@ class Fault(NamedTuple):
     onset: int
 
 
+_OF_FAULTS: Final = ("runs", "onset", "told")  # of each fault, blocks and times
+
+
 class FirstLook:
     """What one stream has shown so far, feature by feature."""
 
-    _ARRAYS: Final = ("kinds", "blocks", "records", "frequent", "sizes", "runs", "onset", "told")
+    _ARRAYS: Final = ("kinds", "blocks", "records", "frequent", "sizes", "strays", *_OF_FAULTS)
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
@@ -69,6 +74,7 @@ class FirstLook:
         self.records = np.zeros(0)  # since the feature came
         self.frequent = np.zeros(0)  # largest share of one value
         self.sizes = np.zeros((0, len(QUANTILES)))  # usual, logarithms; NaN: none yet
+        self.strays = np.zeros(0)  # farthest that the middle size was from the usual one
         self.runs = np.zeros((0, len(FAULTS)))  # blocks that each fault has lasted
         self.onset = np.zeros((0, len(FAULTS)))
         self.told = np.zeros((0, len(FAULTS)))  # 0 never, 1 going on, 2 over
@@ -167,10 +173,11 @@ class FirstLook:
         ratio = np.where(known[:, None], ratio, 0.0)
         middle = ratio[:, len(QUANTILES) // 2]
         alike = np.ptp(ratio, axis=1) < np.maximum(_ALIKE, _OF_JUMP * np.abs(middle))
-        jump = known & (np.abs(middle) > JUMP) & alike
-        # A mean that moves does not stretch what lies between the values.
+        jump = known & (np.abs(middle) > np.maximum(JUMP, _STRAYS * self.strays)) & alike
+        # A mean that moves does not stretch what lies between the values, nor does a value that all
+        # records of a block share, the weather's.
         width = _width(self.sizes)
-        jump &= (np.abs(_width(sizes) - width - middle) < _ALIKE) | (width == _NO_WIDTH)
+        jump &= (np.abs(_width(sizes) - width - middle) < _ALIKE) & (width != _NO_WIDTH)
         faulty: BoolArray = np.stack([foreign, gone, same, jump], axis=1) & ready
         # A JSON type is new only once, but a change goes on while most values have it.
         faulty[:, 0] |= (self.told[:, 0] == 1) & (present == 0)
@@ -222,6 +229,9 @@ class FirstLook:
         self.frequent = np.where(fine, np.maximum(self.frequent, frequent), self.frequent)
         new = np.isfinite(sizes).all(axis=1) & ~jump
         first = new & ~np.isfinite(self.sizes).all(axis=1)
+        middle = len(QUANTILES) // 2
+        stray = np.abs(sizes[:, middle] - self.sizes[:, middle])
+        self.strays = np.where(new & ~first, np.fmax(self.strays, stray), self.strays)
         step = np.where(new[:, None], sizes - np.where(first[:, None], sizes, self.sizes), 0.0)
         self.sizes = np.where(first[:, None], sizes, self.sizes + _WEIGHT * step)
         for column, counted in enumerate((present > 0, present > 0, fine, new)):

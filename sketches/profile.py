@@ -15,7 +15,7 @@ from . import categories, numbers
 from .categories import Categories
 from .numbers import Columns, Numbers
 from .table import IntArray, Kind, Table
-from .tables import kinds_of
+from .tables import kinds_of, spelled_out
 
 CHUNK = 8192  # records of a chunk, at most
 KINDS = len(Kind)
@@ -38,7 +38,7 @@ class ProfileRules:
     kind_of: Callable[[str], ValueKind] = lambda name: "auto"
     is_hashed: Callable[[str], bool] = lambda name: False
     is_withheld: Callable[[str], bool] = lambda name: False
-    plans: dict[tuple[tuple[str, ...], tuple[str, ...]], _Plan] = field(
+    plans: dict[tuple[tuple[str, ...], ...], _Plan] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -122,6 +122,9 @@ def _profile(table: Table, plan: _Plan, found: Numbers) -> Profile:
     texts = {
         name: categories.count(table.texts[at], hashed=hashed) for name, at, hashed in plan.texts
     }
+    if table.word_names:
+        held = categories.count_words(table.words, table.codes, plan.hashed)
+        texts = dict(sorted({**texts, **dict(zip(table.word_names, held, strict=True))}.items()))
     return Profile(
         records=table.length,
         errors=0 if table.errors is None else int(np.count_nonzero(table.errors)),
@@ -139,6 +142,7 @@ class _Plan(NamedTuple):
         number_names: Ascending.
         order: The column of each.
         texts: Name, column, whether its values are hashed; names ascending.
+        hashed: Of each column of words, whether its values are.
         names: All of them, ascending.
         plain: Shape (len(names), 7): one record by kind, where all values are of plain kinds.
         withheld: Names whose extremes are not told.
@@ -148,6 +152,7 @@ class _Plan(NamedTuple):
     number_names: tuple[str, ...]
     order: tuple[int, ...]
     texts: tuple[tuple[str, int, bool], ...]
+    hashed: tuple[bool, ...]
     names: tuple[str, ...]
     plain: IntArray
     withheld: frozenset[str]
@@ -159,12 +164,12 @@ def _planned(table: Table, rules: ProfileRules) -> tuple[Table, _Plan]:
     plan = _plan(table, rules)
     if not plan.forced:
         return table, plan
-    table = _forced(table, rules)
+    table = _forced(spelled_out(table), rules)
     return table, _plan(table, rules)
 
 
 def _plan(table: Table, rules: ProfileRules) -> _Plan:
-    key = table.number_names, table.text_names
+    key = table.number_names, table.text_names, table.word_names
     plan = rules.plans.get(key)
     if plan is None:
         if len(rules.plans) >= _KEPT_PLANS:
@@ -174,11 +179,15 @@ def _plan(table: Table, rules: ProfileRules) -> _Plan:
 
 
 def _plan_of(
-    number_names: tuple[str, ...], text_names: tuple[str, ...], rules: ProfileRules
+    number_names: tuple[str, ...],
+    text_names: tuple[str, ...],
+    word_names: tuple[str, ...],
+    rules: ProfileRules,
 ) -> _Plan:
     order = sorted(range(len(number_names)), key=number_names.__getitem__)
     texts = sorted((name, at, rules.is_hashed(name)) for at, name in enumerate(text_names))
-    names = tuple(sorted({*number_names, *text_names}))
+    hashed = tuple(map(rules.is_hashed, word_names))
+    names = tuple(sorted({*number_names, *text_names, *word_names}))
     plain = np.zeros((len(names), KINDS), dtype=np.int64)
     numeric = frozenset(number_names)
     for place, name in enumerate(names):
@@ -186,8 +195,8 @@ def _plan_of(
     withheld = frozenset(filter(rules.is_withheld, number_names))
     ordered = tuple(number_names[at] for at in order)
     forced = any(rules.kind_of(name) == "categorical" for name in number_names)
-    forced = forced or any(rules.kind_of(name) == "numeric" for name in text_names)
-    return _Plan(ordered, tuple(order), tuple(texts), names, plain, withheld, forced)
+    forced = forced or any(rules.kind_of(name) == "numeric" for name in text_names + word_names)
+    return _Plan(ordered, tuple(order), tuple(texts), hashed, names, plain, withheld, forced)
 
 
 def _kinds(table: Table, plan: _Plan) -> tuple[tuple[str, ...], IntArray]:

@@ -8,19 +8,23 @@ the one value that is common by itself, and a chunk of few others has a wide bin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .histogram import COARSEST, FINEST, Histograms
 from .numbers import Numbers
 from .ragged import edges
 from .table import FloatArray, IntArray
 
+RangeArray = NDArray[np.unsignedinteger[Any]]
+
 RANGES: Final = 16  # about so many value ranges of a feature
 QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)  # of sizes
 GRID: Final = 1024  # cells of its table of ranges
-_AT_ONCE = 2**20  # cells of the largest table in memory
+_INSIDE: Final = 1e-6  # of a cell
+_AT_ONCE = 2**17  # cells of the largest table in memory
 _LARGEST = np.finfo(np.float64).max
 _SIZE_BITS: Final = 51  # exponent and first bits of a fraction
 _LAST_BITS: Final = (1 << (63 - _SIZE_BITS)) - 1
@@ -134,7 +138,7 @@ def clipped_sums(
     high: FloatArray,
     centre: FloatArray,
     scale: FloatArray,
-    ranges: IntArray,
+    ranges: RangeArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The sums of x and x^2 of clipped values, and the values in each range; in one pass.
 
@@ -157,7 +161,8 @@ def clipped_sums(
     count, x = _clipped(bins, place, low, high, centre)
     sizes = bins.starts[1:] - bins.starts[:-1]
     x *= np.repeat(fine[place], sizes)
-    start = (centre - low) * fine + np.arange(0, len(low) * GRID, GRID)
+    # What is clipped to the low limit must not be rounded into the row before.
+    start = (centre - low) * fine + _INSIDE + np.arange(0, len(low) * GRID, GRID)
     cells = (x + np.repeat(start[place], sizes)).astype(np.int64)
     held = np.bincount(ranges.take(cells, mode="clip"), count, len(ranges) * RANGES)
     sums = np.zeros((2, len(low)))
@@ -180,7 +185,7 @@ def _fine(low: FloatArray, high: FloatArray) -> FloatArray:
     return found
 
 
-def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[IntArray, IntArray]:
+def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[IntArray, RangeArray]:
     """About ``RANGES`` equally likely ranges of each feature.
 
     The clip limits are cut into ``GRID`` cells of one width. A range begins halfway between two
@@ -211,14 +216,14 @@ def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[Int
     return cuts, range_table(cuts)
 
 
-def range_table(cuts: IntArray) -> IntArray:
+def range_table(cuts: IntArray) -> RangeArray:
     """Cell -> number of its range among those of all features, shape (F, GRID)."""
     row = np.repeat(np.arange(len(cuts)), RANGES - 1)
     steps = np.zeros((len(cuts), GRID + 1), dtype=np.int64)
     np.add.at(steps, (row, cuts.ravel()), 1)
     found: IntArray = np.cumsum(steps[:, :GRID], axis=1)
     found += np.arange(len(cuts))[:, None] * RANGES
-    return found
+    return found.astype(np.min_scalar_type(len(cuts) * RANGES))  # it is large, one for each stream
 
 
 def most_frequent(bins: Histograms, totals: IntArray, wide: FloatArray) -> FloatArray:
@@ -345,8 +350,11 @@ def snapped_edges(bins: Histograms, count: int = 16) -> FloatArray:
 def _values(bins: Histograms) -> FloatArray:
     """The value that stands for each bin, shape (B,); infinite beyond the range of doubles."""
     with np.errstate(over="ignore"):
-        found: FloatArray = (bins.index + 0.5) * _WIDTHS.take(bins.scale - FINEST)
-    np.putmask(found, bins.index == 0, 0.0)
+        widths = _WIDTHS.take(bins.scale - FINEST, mode="clip")  # without a check it is fast
+        found: FloatArray = (bins.index + 0.5) * widths
+    zero = bins.index == 0
+    if zero.any():
+        np.putmask(found, zero, 0.0)
     return found
 
 

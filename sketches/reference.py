@@ -17,6 +17,7 @@ from .profile import KINDS, Profile
 from .reading import (
     QUANTILES,
     RANGES,
+    RangeArray,
     clipped_moments,
     clipped_sums,
     quantiles,
@@ -101,7 +102,7 @@ class Reference:
     shares: FloatArray
     cuts: IntArray
     held: FloatArray
-    ranges: IntArray
+    ranges: RangeArray
     least: FloatArray
     most: FloatArray
     sizes: FloatArray

@@ -3,11 +3,11 @@
 The noise of a mean over w blocks with n records is ``c / n + tau_w^2``: c is what independent
 records give, ``tau_w^2`` what the stream adds (imperfect season, autocorrelation, over-dispersion),
 measured for each window length apart. So autocorrelated residuals get the noise that they have.
+Skew means have the quantiles of a gamma distribution of their skewness (Pearson's type III).
 
 Sources: batch means for the long-run variance as in Kim, Alexopoulos, Tsui and Wilson, "A
 distribution-free tabular CUSUM chart for autocorrelated data" (IIE Transactions 39, 2007);
-quantiles of skew distributions by Cornish and Fisher (Revue de l'Institut International de
-Statistique 5, 1938).
+the cube root by Wilson and Hilferty, "The distribution of chi-square" (PNAS 17, 1931).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _UNKNOWN: Final = 0.75  # of a variance that is left at twice the length, where 
 _LEAST_DF: Final = 60  # of long autocorrelation; the number of windows itself may be less
 _NORMAL_90: Final = 1.2816  # 90 % quantile
 _LARGEST_SKEW: Final = 2.0
+_LEAST_SKEW: Final = 1e-6  # below it, a normal distribution to all digits
 _BY_CHANCE: Final = 0.1  # share of clean baselines whose largest mean is as large by chance
 _MARGIN: Final = 1.4  # by how much that largest mean stays below; halves what null streams tell
 
@@ -47,6 +48,12 @@ class Points(NamedTuple):
     blocks: IntArray
     shift: FloatArray
     sample: FloatArray
+
+    def some(self, places: IntArray) -> Points:
+        """Those at these places."""
+        return Points(
+            self.signals[places], self.blocks[places], self.shift[places], self.sample[places]
+        )
 
 
 class Critical(NamedTuple):
@@ -68,6 +75,7 @@ class Noise:
     Attributes:
         white: Shape (S,), c: variance of one record's part.
         extra: Shape (LEVELS, S), tau_w^2 by window length.
+        floor: Shape (S,), least standard deviation of a mean: what never varied is testable.
         skew: Shape (LEVELS, S), of the means.
         long_run: Shape (S,), largest w tau_w^2: what a block adds to the variance of a long sum.
         df: Shape (LEVELS, S), independent windows in the baseline.
@@ -78,6 +86,7 @@ class Noise:
 
     white: FloatArray
     extra: FloatArray
+    floor: FloatArray
     skew: FloatArray
     long_run: FloatArray
     df: FloatArray
@@ -104,9 +113,8 @@ class Noise:
             guarded: Shape (LEVELS, S), held to more than the budget, for what noise may hide.
             plain: Shape (LEVELS, S), of the budget itself: enough where the skewness is measured.
         """
-        beyond = (plain**2 - 1) / 6
-        skewed = np.stack([np.maximum(self.skew, 0), np.maximum(-self.skew, 0)]) * beyond
-        quantile = np.maximum(student(guarded, self.df), student(plain, self.df) + skewed)
+        skew = np.stack([np.maximum(self.skew, 0), np.maximum(-self.skew, 0)])
+        quantile = np.maximum(student(guarded, self.df), _skewed(student(plain, self.df), skew))
         # A Poisson count of mean m has the skewness 1 / sqrt(m): its quantile is farther out by
         # so many events, whatever m is.
         counts = np.where(self.shares, np.max((guarded**2 - 1) / 6, axis=0), 0.0)
@@ -135,7 +143,7 @@ class Noise:
         quantile = np.where(
             rises, critical.quantile[0][:, signals], critical.quantile[1][:, signals]
         )
-        far = np.min(quantile * deviation, axis=0)
+        far = np.min(quantile * np.maximum(deviation, self.floor[signals]), axis=0)
         far += np.where(rises, critical.counts[signals] / sample, 0.0)
         least = gate + _NORMAL_90 * np.min(deviation, axis=0) * self.factor[signals]
         found: FloatArray = np.maximum(far * self.factor[signals], least)
@@ -161,6 +169,18 @@ class Noise:
     def restore(cls, state: dict[str, Packed]) -> Noise:
         """From ``state``."""
         return cls(**unpack_all(state))
+
+
+def _skewed(normal: FloatArray, skew: FloatArray) -> FloatArray:
+    """The quantile of a standardised gamma distribution with the tail of a normal quantile.
+
+    Args:
+        normal: Shape (LEVELS, S).
+        skew: Shape (2, LEVELS, S), at least 0.
+    """
+    known = np.maximum(skew, _LEAST_SKEW)
+    found: FloatArray = ((1 + known * normal / 6 - known**2 / 36) ** 3 - 1) * 2 / known
+    return found
 
 
 class _Seen(NamedTuple):
@@ -201,8 +221,7 @@ def measure(
     uncertainty = (long_run + white * seen.inverse[0]) / blocks
     df = _independent(seen)
     ones = np.ones_like(white)
-    extra = np.maximum(extra, floor**2)
-    noise = Noise(white, extra, seen.skew, long_run, df, uncertainty, ones, shares)
+    noise = Noise(white, extra, floor, seen.skew, long_run, df, uncertainty, ones, shares)
     return noise.raised(_raised(noise, seen))
 
 
@@ -267,11 +286,12 @@ def _raised(noise: Noise, seen: _Seen) -> FloatArray:
     normal = np.full(noise.extra.shape, windowed_threshold(blocks / _BY_CHANCE))
     critical = noise.critical(normal, normal)
     variance = noise.white * seen.inverse + noise.extra + noise.uncertainty
-    deviation = np.minimum.accumulate(np.sqrt(variance), axis=0)
+    deviation = np.minimum.accumulate(np.maximum(np.sqrt(variance), noise.floor), axis=0)
     far = critical.quantile * deviation
     far[0] += critical.counts * seen.inverse
     # One wild block opens nothing.
     ratio = np.stack([seen.highest, seen.lowest])[:, 1:] / np.maximum(far[:, 1:], 1e-300)
     largest = np.max(ratio, axis=(0, 1))
-    found: FloatArray = np.maximum(_MARGIN * largest, 1.0)
+    # As large as clean baselines have it, it says nothing about the tail of the noise.
+    found: FloatArray = np.maximum(_MARGIN * largest * np.minimum(largest, 1.0) ** 2, 1.0)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, Final
 
 import numpy as np
@@ -175,6 +176,25 @@ class Scales:
             setattr(found, name, values)
         return found
 
+    def append(self, signals: IntArray) -> None:
+        """Signals more, shape (N,), each of which has been as one of those before."""
+        self._take(np.append(np.arange(len(self._by_records)), signals))
+
+    def select(self, signals: IntArray) -> Scales:
+        """Of these signals alone, shape (N,), in their order."""
+        found = copy(self)
+        found._take(signals)
+        return found
+
+    def _take(self, signals: IntArray) -> None:
+        self._by_records = self._by_records[signals]
+        for name in (*self._FIELDS, *self._ROWS[:2]):
+            setattr(self, name, getattr(self, name).take(signals, axis=-1))
+        self._new = [
+            (values.take(signals, axis=-1), weight[signals], records)
+            for values, weight, records in self._new
+        ]
+
     def mean(self) -> FloatArray:
         """Weighted mean of all blocks in the first way, shape (S,); 0 without any."""
         self.flush()
@@ -197,4 +217,86 @@ class Scales:
         for name in (*cls._FIELDS, *cls._ROWS):
             setattr(found, name, unpack_small(state[name]))
         found._new = [(unpack_small(v), unpack_small(w), float(r)) for v, w, r in state["new"]]
+        return found
+
+
+class SharedScales:
+    """``Scales`` of S signals of which most are constant: the same to the last bit, and smaller.
+
+    Signals that have been 0 in all ways, in every block, are one signal to it, and so are those of
+    them that were forgotten together. A signal is one of its own once it first differs.
+
+    Args:
+        ways: C.
+        by_records: As for ``Scales``.
+    """
+
+    def __init__(self, ways: int, by_records: BoolArray) -> None:
+        self._by_records = by_records
+        self._scales = Scales(ways, np.ones(1, dtype=bool))
+        self._column = np.zeros(len(by_records), dtype=np.int64)  # of each signal
+        self._signal = np.full(1, -1)  # of each column; -1: many
+        # A signal that weighs otherwise has nothing in common with others, not even when it is 0.
+        other = np.flatnonzero(~by_records)
+        if len(other):
+            self._column[other] = np.arange(1, len(other) + 1)
+            self._signal = np.append(self._signal, other)
+            self._scales = Scales(ways, np.append(True, by_records[other]))
+
+    def add(self, values: FloatArray, records: float) -> None:
+        """As ``Scales.add``."""
+        strays = (values != 0).any(axis=0)
+        strays &= self._signal[self._column] < 0
+        if strays.any():
+            self._open(strays.nonzero()[0])
+        held = values.take(self._signal, axis=1)
+        held[:, self._signal < 0] = 0.0
+        self._scales.add(held, records)
+
+    def _open(self, signals: IntArray) -> None:
+        """Signals of their own."""
+        self._scales.append(self._column[signals])
+        self._column[signals] = np.arange(len(signals)) + len(self._signal)
+        self._signal = np.append(self._signal, signals)
+
+    def forget(self, signals: BoolArray) -> None:
+        """As ``Scales.forget``."""
+        columns = np.unique(self._column[signals])
+        shared = columns[self._signal[columns] < 0]
+        self._scales.append(shared)
+        for column in shared.tolist():
+            self._column[signals & (self._column == column)] = len(self._signal)
+            self._signal = np.append(self._signal, -1)
+        forgotten = np.zeros(len(self._signal), dtype=bool)
+        forgotten[self._column[signals]] = True
+        self._scales.forget(forgotten)
+
+    def restart(self, way: int) -> None:
+        """As ``Scales.restart``."""
+        self._scales.restart(way)
+
+    def flush(self) -> None:
+        """As ``Scales.flush``."""
+        self._scales.flush()
+
+    def whole(self) -> Scales:
+        """Of all signals."""
+        return self._scales.select(self._column)
+
+    def state(self) -> dict[str, Any]:
+        """All of it."""
+        return {
+            "scales": self._scales.state(),
+            "column": pack_small(self._column),
+            "signal": pack_small(self._signal),
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], by_records: BoolArray) -> SharedScales:
+        """From ``state``."""
+        found = cls(0, by_records)
+        found._column = unpack_small(state["column"])
+        found._signal = unpack_small(state["signal"])
+        weighs = np.where(found._signal < 0, True, by_records[found._signal])
+        found._scales = Scales.restore(state["scales"], weighs)
         return found

@@ -31,10 +31,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from .blocks import Block
 from .detection import DetectionSettings, FeatureDetection
 from .distances import chance_js, signed_js
 from .faults import NUMBER_FAULTS, number_faults, vanished
@@ -145,7 +147,7 @@ class Layout:
         return np.array([signal in names for signal in self.signals], dtype=bool)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Gates:
     """What is worth telling, from the rules and the user's settings.
 
@@ -159,7 +161,7 @@ class Gates:
     warning: FloatArray
     critical: FloatArray
 
-    @property
+    @cached_property
     def least(self) -> FloatArray:
         """The smaller of the two warning effects, shape (S,)."""
         found: FloatArray = np.minimum(self.warning[0], self.warning[1])
@@ -322,25 +324,16 @@ def binomial(share: FloatArray, records: float) -> FloatArray:
     return known * (1 - known)
 
 
-def measure_model(records: int, late: int, rejects: int, errors: int, length: int) -> FloatArray:
-    """The signals of a model as a whole in a block, shape (4,).
-
-    Args:
-        records: Readable records.
-        late: Of these, late ones.
-        rejects: Records that could not be read; the volume counts them too.
-        errors: Readable records of failed predictions.
-        length: Of the block, microseconds.
-    """
-    both = records + rejects
-    if both <= 0:
+def measure_model(block: Block) -> FloatArray:
+    """The signals of a model as a whole in a block, shape (4,); NaN without any record."""
+    if not block.messages:
         return np.full(len(MODEL_SIGNALS), np.nan)
     return np.array(
         [
-            math.log(both / (max(length, 1) / 1e6)),
-            late / records if records else math.nan,
-            rejects / both,
-            errors / records if records else math.nan,
+            math.log(block.messages / (max(block.end - block.start, 1) / 1e6)),
+            block.late / block.records if block.records else math.nan,
+            block.rejects / block.messages,
+            block.errors / block.records if block.records else math.nan,
         ]
     )
 

@@ -12,6 +12,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 KindArray = NDArray[np.uint8]
 BoolArray = NDArray[np.bool_]
+CodeArray = NDArray[np.uint8]
 
 
 class Kind(IntEnum):
@@ -40,7 +41,8 @@ class Table:
 
     A value stands in the part of its own type: finite numbers in ``numbers``, texts and booleans in
     ``texts``. A name may stand in both. A name in neither, or a row marked so in ``kinds``, is
-    absent or null there.
+    absent or null there. A name that holds one of a few texts in every row may stand in
+    ``word_names`` instead, and then nowhere else.
 
     Attributes:
         length: Number of records, n.
@@ -51,6 +53,9 @@ class Table:
             is ``"true"`` or ``"false"``.
         kinds: For each name that does not hold the same plain kind in every row (NUMBER if in
             ``number_names``, else TEXT): the ``Kind`` of every row, shape (n,), uint8.
+        word_names: H names, the columns of ``codes``.
+        words: The texts of each, at most 256.
+        codes: Shape (n, H), uint8: which of them.
         errors: Shape (n,), bool: the record says that the prediction failed. None: none does.
     """
 
@@ -61,3 +66,6 @@ class Table:
     texts: tuple[list[str | None], ...] = ()
     kinds: dict[str, KindArray] = field(default_factory=dict)
     errors: BoolArray | None = None
+    word_names: tuple[str, ...] = ()
+    words: tuple[tuple[str, ...], ...] = ()
+    codes: CodeArray = field(default_factory=lambda: np.zeros((0, 0), np.uint8))

@@ -3,19 +3,22 @@
 Every function returns the canonical form: a name is in ``number_names`` if a row holds a number, in
 ``text_names`` if one holds a text or a boolean, in ``kinds`` if not every row holds its plain kind,
 and nowhere if it is absent in every row. So a chunk of records gives the same columns whatever the
-batches were that brought them. The order of the names has no meaning.
+batches were that brought them. The order of the names has no meaning, and neither has it whether a
+name of few texts is in ``text_names`` or in ``word_names``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sketches.table import FloatArray, Kind, KindArray, Table
+from sketches.table import FloatArray, IntArray, Kind, KindArray, Table
 
 Rows = NDArray[np.integer]
+_WORDS = 256  # of a column
 
 
 def concatenate(tables: Sequence[Table]) -> Table:
@@ -26,6 +29,7 @@ def concatenate(tables: Sequence[Table]) -> Table:
     tables = [table for table in tables if table.length]
     if len(tables) < 2:
         return canonical(tables[0]) if tables else Table(0, (), np.empty((0, 0)))
+    tables = with_like_words(tables)
     number_names = _union([table.number_names for table in tables])
     text_names = _union([table.text_names for table in tables])
     return canonical(
@@ -37,16 +41,84 @@ def concatenate(tables: Sequence[Table]) -> Table:
             texts=_joined(tables, text_names),
             kinds=_kinds(tables, frozenset(number_names), frozenset(text_names)),
             errors=_errors(tables),
+            word_names=tables[0].word_names,
+            words=tables[0].words,
+            codes=np.concatenate([table.codes for table in tables]),
         )
     )
 
 
-def take(table: Table, rows: Rows | slice) -> Table:
+def spelled_out(table: Table) -> Table:
+    """The table with its words as texts."""
+    if not table.word_names:
+        return table
+    texts: list[list[str | None]] = [
+        list(map(words.__getitem__, codes))
+        for words, codes in zip(table.words, table.codes.T.tolist(), strict=True)
+    ]
+    return replace(
+        table,
+        text_names=table.text_names + table.word_names,
+        texts=(*table.texts, *texts),
+        word_names=(),
+        words=(),
+        codes=np.zeros((0, 0), np.uint8),
+    )
+
+
+def with_like_words(tables: Sequence[Table]) -> Sequence[Table]:
+    """The same tables with the same columns of words, or else with none.
+
+    A column of words has those of all tables, and takes in texts that are few.
+    """
+    held = [(table.word_names, table.words) for table in tables]
+    if held.count(held[0]) == len(held):
+        return tables
+    every = {name: dict[str, int]() for table in tables for name in table.word_names}
+    coded = [[_coded(table, name, known) for name, known in every.items()] for table in tables]
+    words = tuple(map(tuple, every.values()))
+    found = []
+    for table, columns in zip(tables, coded, strict=True):
+        codes = [column for column in columns if column is not None]
+        if len(codes) < len(every) or max(map(len, words)) > _WORDS:
+            return [spelled_out(table) for table in tables]
+        rest = [at for at, name in enumerate(table.text_names) if name not in every]
+        found.append(
+            replace(
+                table,
+                text_names=tuple(table.text_names[at] for at in rest),
+                texts=tuple(table.texts[at] for at in rest),
+                word_names=tuple(every),
+                words=words,
+                codes=np.stack(codes, axis=1).astype(np.uint8),
+            )
+        )
+    return found
+
+
+def _coded(table: Table, name: str, known: dict[str, int]) -> IntArray | None:
+    """The texts of a name as codes, new ones added to those known; None: it holds others too."""
+    if name in table.word_names:
+        at = table.word_names.index(name)
+        own = [known.setdefault(word, len(known)) for word in table.words[at]]
+        return np.array(own)[table.codes[:, at]]
+    if name in table.kinds or name in table.number_names or name not in table.text_names:
+        return None
+    column = table.texts[table.text_names.index(name)]
+    for text in dict.fromkeys(column):
+        if text is None or len(known) > _WORDS:
+            return None
+        known.setdefault(text, len(known))
+    return np.fromiter(map(known.__getitem__, column), np.int64, len(column))  # type: ignore[arg-type]
+
+
+def take(table: Table, rows: Rows | slice, *, lasting: bool = True) -> Table:
     """The given rows of a table, in the order given.
 
     Args:
         table: A table of n rows.
         rows: Positions, 0 to n - 1, or a slice of positive step.
+        lasting: It is to be kept longer than the table, whose memory it must not hold.
     """
     if isinstance(rows, slice):
         if rows.indices(table.length) == (0, table.length, 1):
@@ -62,11 +134,14 @@ def take(table: Table, rows: Rows | slice) -> Table:
         Table(
             length=length,
             number_names=table.number_names,
-            numbers=np.array(table.numbers[rows], order="C"),  # a view would hold the whole batch
+            numbers=np.array(table.numbers[rows], order="C") if lasting else table.numbers[rows],
             text_names=table.text_names,
             texts=texts,
             kinds={name: np.array(kinds[rows]) for name, kinds in table.kinds.items()},
             errors=np.array(errors) if errors is not None and errors.any() else None,
+            word_names=table.word_names,
+            words=table.words,
+            codes=np.array(table.codes[rows]) if table.word_names else table.codes,
         )
     )
 
@@ -87,7 +162,7 @@ def interleave(tables: Sequence[Table], positions: Sequence[Rows]) -> Table:
 
 def names(table: Table) -> list[str]:
     """Every name of the table, sorted."""
-    return sorted({*table.number_names, *table.text_names, *table.kinds})
+    return sorted({*table.number_names, *table.text_names, *table.word_names, *table.kinds})
 
 
 def without(table: Table, dropped: frozenset[str]) -> Table:
@@ -96,6 +171,7 @@ def without(table: Table, dropped: frozenset[str]) -> Table:
         return table
     columns = [i for i, name in enumerate(table.number_names) if name not in dropped]
     texts = [i for i, name in enumerate(table.text_names) if name not in dropped]
+    words = [i for i, name in enumerate(table.word_names) if name not in dropped]
     return Table(
         length=table.length,
         number_names=tuple(table.number_names[i] for i in columns),
@@ -104,6 +180,9 @@ def without(table: Table, dropped: frozenset[str]) -> Table:
         texts=tuple(table.texts[i] for i in texts),
         kinds={name: kinds for name, kinds in table.kinds.items() if name not in dropped},
         errors=table.errors,
+        word_names=tuple(table.word_names[i] for i in words),
+        words=tuple(table.words[i] for i in words),
+        codes=table.codes[:, words] if words else np.zeros((table.length, 0), np.uint8),
     )
 
 
@@ -115,7 +194,8 @@ def kinds_of(table: Table, name: str) -> KindArray:
     if name in table.number_names:
         plain = Kind.NUMBER
     else:
-        plain = Kind.TEXT if name in table.text_names else Kind.ABSENT
+        texts = name in table.text_names or name in table.word_names
+        plain = Kind.TEXT if texts else Kind.ABSENT
     return np.full(table.length, plain, np.uint8)
 
 
@@ -149,6 +229,9 @@ def canonical(table: Table) -> Table:
         texts=tuple(table.texts[i] for i in texts),
         kinds=kinds,
         errors=table.errors,
+        word_names=table.word_names,
+        words=table.words,
+        codes=table.codes,
     )
 
 

@@ -7,13 +7,14 @@ more than the budget allows in so much time, the noise of the signals that told 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from .budget import WEEK, Thresholds
+from .rates import Part
 from .report import Trial
 from .signals import Gates, Layout
 from .state import pack, unpack
@@ -54,10 +55,12 @@ class WatchTrial:
         self._last = -_TOGETHER
         self._score = np.ones(len(layout))
 
-    def add(self, values: FloatArray, records: int, start: int, end: int) -> None:
-        """A block."""
+    def add(
+        self, values: FloatArray, records: int, start: int, end: int, span: Sequence[Part] = ()
+    ) -> None:
+        """A block, as for ``Watch.update``."""
         self.end = end
-        found = self.watch.update(values, records, start, end, self.gates).found
+        found = self.watch.update(values, records, start, end, self.gates, span).found
         if not found:
             return
         self.alarms += end - self._last > _TOGETHER

@@ -80,15 +80,16 @@ def unpack_all(parts: Sequence[bytes]) -> tuple[IntArray, IntArray]:
     Raises:
         ValueError: The bytes of a part end within a number, or one is over 2**63 - 1.
     """
-    found: NDArray[np.uint8] = np.frombuffer(b"".join(parts), dtype=np.uint8)
+    joined = parts[0] if len(parts) == 1 else b"".join(parts)
+    found: NDArray[np.uint8] = np.frombuffer(joined, dtype=np.uint8)
     stops = np.cumsum([0, *map(len, parts)])
     whole = found < 0x80  # the last byte of a number
     if not whole[stops[1:][stops[1:] > stops[:-1]] - 1].all():
         raise ValueError("bytes that end within a number")
+    at = (~whole).nonzero()[0]
+    if not len(at):
+        return found.astype(np.int64), np.diff(stops)
     numbers = found[whole].astype(np.int64)
-    if len(numbers) == len(found):
-        return numbers, np.diff(stops)
-    at = np.flatnonzero(~whole)
     number = at - np.arange(len(at))
     new = np.ones(len(at), dtype=bool)
     new[1:] = number[1:] != number[:-1]

@@ -18,6 +18,7 @@ from .budget import Thresholds
 from .changed import Changed, Finding, Step, Waiting
 from .detectors import Bank
 from .expectation import Expectation
+from .rates import Part
 from .residuals import Critical, Noise, Points
 from .scales import LEVELS, WINDOWS
 from .signals import Gates
@@ -108,7 +109,15 @@ class Watch:
                 found = np.minimum(found, limits)
         return found
 
-    def update(self, values: FloatArray, records: int, start: int, end: int, gates: Gates) -> Step:
+    def update(
+        self,
+        values: FloatArray,
+        records: int,
+        start: int,
+        end: int,
+        gates: Gates,
+        span: Sequence[Part] = (),
+    ) -> Step:
         """One block.
 
         Args:
@@ -117,18 +126,21 @@ class Watch:
             start: Its start, microseconds.
             end: Its end.
             gates: What is worth telling.
+            span: The block by hours, for a model as a whole.
         """
         self._now = end
-        self._expected = self.expectation.at((start + end) // 2)
+        self._expected = self.expectation.at((start + end) // 2, span)
         away = values - self._expected
         known = np.isfinite(away)
-        if not known.all():
+        all_known = bool(known.all())
+        if not all_known:
             away[~known] = 0.0
         last = self._last.add(away, known, float(records), start)
         changed = list(self._changed)
         weight = np.where(self._by_records, float(records), 1.0) * known
-        weight[changed] = 0.0  # what is changed is not what is to be expected
-        self.expectation.add(np.where(known, values, 0.0), weight)
+        if changed:
+            weight[changed] = 0.0  # what is changed is not what is to be expected
+        self.expectation.add(values if all_known else np.where(known, values, 0.0), weight)
         z = self.noise.standardise(away, float(records))
         fed = known & gates.tested & (away != 0)  # at its constant value it says nothing
         fed[changed] = False
@@ -143,21 +155,29 @@ class Watch:
     def _look(self, last: Dyadic, gates: Gates) -> None:
         """Propose what the means of the last 2, 4, .. blocks show and nothing else did."""
         mean = last.mean
-        near = np.abs(mean[1:]) > gates.least
-        near[:, list(self._changed)] = False
-        level, signal = np.nonzero(near)
+        near = np.abs(mean[1:]) > gates.least.take(last.signals)
+        if self._changed:
+            near[:, self._last.column[[*self._changed]]] = False
+        level, column = near.nonzero()
         level += 1
+        signal = last.signals[column]
         ready = gates.tested[signal] & (WINDOWS[level] <= self.block + 1 - self._last.first[signal])
         if not ready.any():
             return
-        level, signal = level[ready], signal[ready]
-        points = Points(signal, WINDOWS[level], mean[level, signal], last.sample[level, signal])
-        sure = np.abs(points.shift) > self._limits(points, self._warning, gates.warning)
+        level, column, signal = level[ready], column[ready], signal[ready]
+        points = Points(signal, WINDOWS[level], mean[level, column], last.sample[level, column])
         # Both halves show it: one wild block is not all there is.
-        half = (2 * mean[level, signal] - mean[level - 1, signal], mean[level - 1, signal])
-        sure &= np.min(half * np.sign(points.shift), axis=0) >= np.abs(points.shift) / 2
-        for at in np.flatnonzero(sure).tolist():
-            self._propose_window(int(signal[at]), int(points.blocks[at]))
+        size = np.abs(points.shift)
+        late = mean[level - 1, column] * np.sign(points.shift)
+        both = (np.minimum(2 * size - late, late) >= size / 2).nonzero()[0]
+        if not len(both):
+            return
+        points, size = points.some(both), size[both]
+        sure = size > self._limits(points, self._warning, gates.warning)
+        for signal, blocks in zip(
+            points.signals[sure].tolist(), points.blocks[sure].tolist(), strict=True
+        ):
+            self._propose_window(signal, blocks)
 
     def forget(self, signals: Sequence[int]) -> None:
         """These are judged elsewhere from here on: nothing is changed in them any more."""
@@ -193,10 +213,15 @@ class Watch:
         whole, recent = means.at(rows, columns), means.at(rows // 4, columns)
         rises = whole.shift > 0
         gate = np.where(rises, *gates.critical[:, whole.signals])
-        found: BoolArray = np.abs(whole.shift) > self._limits(whole, self._critical, gates.critical)
-        found &= np.where(rises, recent.shift, -recent.shift) > gate
         began = self._last.starts(means.number[rows, columns])
-        return found & (rows > 0) & (self._now - began >= LASTING)
+        found: BoolArray = np.where(rises, recent.shift, -recent.shift) > gate
+        found &= (rows > 0) & (self._now - began >= LASTING)
+        likely = found.nonzero()[0]
+        if len(likely):
+            whole = whole.some(likely)
+            limits = self._limits(whole, self._critical, gates.critical)
+            found[likely] = np.abs(whole.shift) > limits
+        return found
 
     def _confirm(self, last: Dyadic, end: int, gates: Gates) -> list[Finding]:
         self._give_up()
@@ -204,7 +229,7 @@ class Watch:
         waiting = sorted(self._waiting)
         if not waiting:
             return []
-        largest = np.abs(last.mean[1:, waiting]).max(axis=0)
+        largest = np.abs(last.mean[1:, self._last.column[waiting]]).max(axis=0)
         near = (largest > gates.least[waiting]).tolist()
         far = [signal for signal, passes in zip(waiting, near, strict=True) if passes]
         return self._confirmed(far, end, gates) if far else []
@@ -256,6 +281,8 @@ class Watch:
         near[0] = False  # one block is no change
         found = np.full(near.shape, -1.0)
         rows, columns = np.nonzero(near)
+        if not len(rows):
+            return found
         points = means.at(rows, columns)
         size = np.abs(points.shift)
         sure = size > self._limits(points, self._warning, gates.warning)
@@ -336,9 +363,12 @@ class Watch:
         enough = nearer >= 3 * np.sqrt(white / np.maximum(means.sample[rows], 1))
         enough |= np.arange(self._quiet, self._quiet + len(enough))[:, None] >= most
         at = np.argmax(enough, axis=0) + self._quiet - 1
-        points = means.at(at, np.arange(len(at)))
-        limits = self.noise.limits(points, self._warning, gates.least[signals])
-        found: BoolArray = long & (at < since) & (np.abs(points.shift) <= limits / 2)
+        found: BoolArray = long & (at < since)
+        likely = found.nonzero()[0]
+        if len(likely):
+            points = means.at(at[likely], likely)
+            limits = self.noise.limits(points, self._warning, gates.least[points.signals])
+            found[likely] = np.abs(points.shift) <= limits / 2
         return found
 
     def _grown(
@@ -354,12 +384,15 @@ class Watch:
         at = np.where((np.abs(lately) > np.abs(all_of_it)) | turned, recent, whole)
         points = means.at(at, column)
         critical = self._are_critical(means, at, column, gates)
-        limits = self._limits(points, self._warning, gates.warning)
         size = np.abs(points.shift)
         fresh = self.block - np.array([each.told for each in changed]) < self._quiet
         worse = critical & ~np.array([each.critical or each.muted for each in changed])
-        more = ((size >= 2 * np.abs(effect)) | turned) & (size > limits)
+        more = (size >= 2 * np.abs(effect)) | turned
         told = asked & (since > 0) & ~(turned & fresh) & (worse | more)
+        if not told.any():
+            return []
+        limits = self._limits(points, self._warning, gates.warning)
+        told &= worse | (size > limits)
         found = []
         for place in np.flatnonzero(told).tolist():
             each = changed[place]

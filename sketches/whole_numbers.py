@@ -128,6 +128,12 @@ def _ascending(values: IntArray, first: IntArray) -> bool:
     return bool(found.all())
 
 
+def _between(stops: IntArray) -> IntArray:
+    """Distances between neighbours."""
+    found: IntArray = stops[1:] - stops[:-1]
+    return found
+
+
 class Reader:
     """Takes the numbers of P profiles, one column of all of them after the other.
 
@@ -140,6 +146,7 @@ class Reader:
 
     def __init__(self, runs: Sequence[bytes]) -> None:
         self._numbers, sizes = varint.unpack_all(runs)
+        self._largest = int(self._numbers.max(initial=0))
         self._stops = np.cumsum(sizes)
         self._at = self._stops - sizes
 
@@ -158,7 +165,8 @@ class Reader:
         else:
             require(bool((self._at <= self._stops).all()), "numbers are missing")
             found = self._numbers[spread(starts, sizes)]
-        require(not len(found) or int(found.max()) <= most, "a number out of range")
+        within = self._largest <= most or int(found.max(initial=0)) <= most
+        require(within, "a number out of range")
         return found
 
     def one(self, most: IntArray) -> IntArray:
@@ -170,6 +178,11 @@ class Reader:
     def places(self, sizes: IntArray, below: IntArray) -> IntArray:
         """The next ascending places of each profile, below that of ``below``, shape (P,)."""
         step = self.take(sizes, int(below.max()))
+        if len(sizes) == 1:
+            require(int(step[1:].min(initial=1)) > 0, "places out of order")
+            alone: IntArray = step.cumsum()
+            require(not len(alone) or int(alone[-1]) < int(below[0]), "a place out of range")
+            return alone
         inner = np.ones(len(step), dtype=bool)
         inner[begins(sizes)] = False
         require(bool((step[inner] > 0).all()), "places out of order")
@@ -191,17 +204,17 @@ class Reader:
         span = COARSEST - FINEST
         folded = (self.take(features, LAST_LEVEL - FINEST) + FINEST).astype(np.int16)
         layers = self.take(features, span + 1)
-        some = np.diff(edges(layers)[edges(features)])
+        some = _between(edges(layers)[edges(features)])
         scale = self.take(some, span) + FINEST
         length = self.take(some, CAP)
-        require(bool((length > 0).all()), "a layer without a bin")
+        require(int(length.min(initial=1)) > 0, "a layer without a bin")
         starts = edges(length)
-        bins = np.diff(starts[edges(some)])
+        bins = _between(starts[edges(some)])
         step = self.take(bins, 2 * _LARGEST_INDEX + 2)
         count = self.take(bins)
-        require(bool((count > 0).all()), "a bin without a value")
+        require(int(count.min(initial=1)) > 0, "a bin without a value")
         of_feature = starts[edges(layers)]
-        require(bool((np.diff(of_feature) <= CAP).all()), "more bins than a feature has")
+        require(int(_between(of_feature).max(initial=0)) <= CAP, "more bins than a feature has")
         first = starts[:-1]
         along = step.copy()
         along[first] = 0
@@ -211,7 +224,7 @@ class Reader:
         require(fits and int(index.max(initial=0)) <= _LARGEST_INDEX, "an index out of range")
         require(_ascending(index, first), "bins out of order")
         require(_ascending(scale, begins(layers)), "layers out of order")
-        scales = np.repeat(scale, length).astype(np.int16)
+        scales = np.repeat(scale.astype(np.int16), length)
         return Histograms(of_feature, scales, index, count, folded)
 
     def end(self) -> None:

@@ -18,24 +18,25 @@ _SHORTER: Final = WINDOWS[:-1].tolist()
 
 
 class WindowedSums:
-    """Sums over the last 1, 2, 4, .. 128 blocks, of N columns.
+    """Sums over the last 1, 2, 4, .. 128 blocks, of P parts of N columns.
 
     A sum of 2w blocks is that of the last w and that of the w before them. So each length needs its
     own sums of w blocks ago, and nothing drifts: a sum is always made of the same additions.
 
     Args:
+        parts: P.
         columns: N.
     """
 
-    def __init__(self, columns: int) -> None:
-        self._before = np.zeros((RING - 1, columns))
-        self._sums = np.zeros((LEVELS, columns))
+    def __init__(self, parts: int, columns: int) -> None:
+        self._before = np.zeros((RING - 1, parts, columns))
+        self._sums = np.zeros((LEVELS, parts, columns))
 
     def add(self, row: FloatArray, block: int) -> FloatArray:
-        """Add a block, shape (N,), of the next number.
+        """Add a block, shape (P, N), of the next number.
 
         Returns:
-            Its sums, shape (LEVELS, N), until the next call.
+            Its sums, shape (LEVELS, P, N), until the next call.
         """
         before, sums = self._before, self._sums
         sums[0] = row
@@ -47,7 +48,18 @@ class WindowedSums:
 
     def forget(self, column: int) -> None:
         """As if a column had always been 0."""
-        self._before[:, column] = 0.0
+        self._before[:, :, column] = 0.0
+
+    def repeat(self, column: int, times: int) -> None:
+        """So many columns more, which have been as this one."""
+        self._before = _repeated(self._before, column, times)
+        self._sums = _repeated(self._sums, column, times)
+
+
+def _repeated(array: FloatArray, column: int, times: int) -> FloatArray:
+    """With so many copies of one column, of the last axis, at its end."""
+    more = np.repeat(array[..., column : column + 1], times, axis=-1)
+    return np.concatenate([array, more], axis=-1)
 
 
 class Means(NamedTuple):
@@ -90,13 +102,16 @@ class Means(NamedTuple):
 
 
 class Dyadic(NamedTuple):
-    """Of the last 1, 2, 4, .. 128 blocks of all signals, shape (LEVELS, S).
+    """Of the last 1, 2, 4, .. 128 blocks, of the L signals that are not always as expected.
 
     Attributes:
-        mean: Deviation from what was expected.
-        sample: Records of the blocks that say something.
+        signals: Shape (L,), their numbers. The first column stands for all others: its mean is 0,
+            and its number none.
+        mean: Shape (LEVELS, L), deviation from what was expected.
+        sample: Shape (LEVELS, L), records of the blocks that say something.
     """
 
+    signals: IntArray
     mean: FloatArray
     sample: FloatArray
 
@@ -104,23 +119,42 @@ class Dyadic(NamedTuple):
 class LastBlocks:
     """The residuals of the last blocks of S signals.
 
+    Most signals are constant for as long as nothing is wrong. One column stands for all that have
+    always been known and exactly as expected; a signal gets its own when it first is not.
+
     Attributes:
         by_records: Shape (S,): a block weighs by its records in a mean; else all blocks the same.
         block: Number of the last one; -1: none yet.
         first: Shape (S,), block from which on each signal is watched.
+        column: Shape (S,), of each signal in what ``add`` gives; 0: it stands with all others.
     """
 
     def __init__(self, by_records: BoolArray) -> None:
-        signals = len(by_records)
         self.block = -1
-        self.first = np.zeros(signals, dtype=np.int64)
+        self.first = np.zeros(len(by_records), dtype=np.int64)
         self.by_records = by_records
-        self._away = np.full((RING, signals), np.nan)
+        self.column = np.zeros(len(by_records), dtype=np.int64)
+        self._signals = np.zeros(1, dtype=np.int64)
+        self._weighs = np.ones(1, dtype=bool)  # by_records of each column
+        self._away = np.zeros((RING, 1))
         self._records = np.zeros(RING)
         self._starts = np.zeros(STARTS, dtype=np.int64)
         self._parts = 2 if by_records.all() else 3  # weight times deviation, weight, records
-        self._row = np.zeros(self._parts * signals)
-        self._sums = WindowedSums(self._parts * signals)
+        self._row = np.zeros((self._parts, 1))
+        self._sums = WindowedSums(self._parts, 1)
+        self._open(np.flatnonzero(~by_records))
+
+    def _open(self, signals: IntArray) -> None:
+        """Give signals columns of their own: they have been known and as expected so far."""
+        if not len(signals):
+            return
+        more, before = len(signals), len(self._signals)
+        self.column[signals] = np.arange(before, before + more)
+        self._signals = np.append(self._signals, signals)
+        self._weighs = np.append(self._weighs, self.by_records[signals])
+        self._away = _repeated(self._away, 0, more)
+        self._row = _repeated(self._row, 0, more)
+        self._sums.repeat(0, more)
 
     def add(self, away: FloatArray, known: BoolArray, records: float, start: int) -> Dyadic:
         """A block.
@@ -132,23 +166,30 @@ class LastBlocks:
             start: Its start, microseconds.
         """
         self._starts[(self.block + 1) % STARTS] = start
+        strays = (away != 0) | ~known
+        strays &= self.column == 0
+        if strays.any():
+            self._open(strays.nonzero()[0])
+        away, known = away.take(self._signals), known.take(self._signals)
+        away[0], known[0] = 0.0, True
         return self._add(away, known, records)
 
     def _add(self, away: FloatArray, known: BoolArray, records: float) -> Dyadic:
+        """Both of all columns."""
         self.block += 1
-        slot, signals = self.block % RING, len(away)
+        slot = self.block % RING
         self._away[slot] = away
         if not known.all():
             self._away[slot, ~known] = np.nan
         self._records[slot] = records
-        weighted, weight = self._row[:signals], self._row[signals : 2 * signals]
-        np.multiply(known, records, out=self._row[-signals:])
+        row = self._row
+        np.multiply(known, records, out=row[-1])
         if self._parts == 3:
-            weight[:] = np.where(self.by_records, self._row[-signals:], known)
-        np.multiply(weight, away, out=weighted)
-        sums = self._sums.add(self._row, self.block)
-        mean = sums[:, :signals] / np.maximum(sums[:, signals : 2 * signals], 1e-300)
-        return Dyadic(mean, sums[:, -signals:])
+            row[1] = np.where(self._weighs, row[-1], known)
+        np.multiply(row[1], away, out=row[0])
+        sums = self._sums.add(row, self.block)
+        mean = sums[:, 0] / np.maximum(sums[:, 1], 1e-300)
+        return Dyadic(self._signals, mean, sums[:, -1])
 
     def start(self, block: int) -> int:
         """Start of a block not too long ago, microseconds."""
@@ -161,20 +202,23 @@ class LastBlocks:
 
     def forget(self, signal: int) -> None:
         """A signal begins anew with the next block."""
-        signals = len(self.first)
-        self._away[:, signal] = np.nan
+        if not self.column[signal]:
+            self._open(np.array([signal]))
+        column = int(self.column[signal])
+        self._away[:, column] = np.nan
         self.first[signal] = self.block + 1
-        for column in range(signal, self._parts * signals, signals):
-            self._sums.forget(column)
+        self._sums.forget(column)
 
     def means(self, signals: Sequence[int]) -> Means:
         """Mean deviations of the last 1, 2, .. blocks that say something."""
         columns = np.array(signals)
-        number = np.arange(self.block, max(self.block - RING, -1), -1)[:, None]
+        number = np.arange(self.block, max(self.block - RING, -1), -1)
         slots = number % RING
-        away, records = self._away[slots, columns], self._records[slots]
-        known = np.isfinite(away) & (records > 0)
-        if not known.all():
+        away = self._away[slots[:, None], self.column[columns]]
+        records, number = self._records[slots][:, None], number[:, None]
+        known = np.isfinite(away)
+        if not known.all() or not records.all():
+            known &= records > 0
             if (known[1:] > known[:-1]).any():  # gaps, not only a beginning
                 order = np.argsort(~known, axis=0, kind="stable")
                 known = np.take_along_axis(known, order, axis=0)
@@ -183,11 +227,18 @@ class LastBlocks:
             away = np.where(known, away, 0.0)
             number = np.where(known, number, -1)
             records = np.where(known, records, 0.0)
-        weight = np.where(self.by_records[columns], records, 1.0)
-        shift = np.cumsum(weight * away, axis=0)
-        shift /= np.maximum(np.cumsum(weight, axis=0), 1e-300)
-        sample = np.broadcast_to(np.cumsum(records, axis=0), shift.shape)
-        return Means(columns, shift, sample, np.broadcast_to(number, shift.shape))
+        sample = weight = np.cumsum(records, axis=0)
+        by_records = self.by_records[columns]
+        if by_records.all():
+            away *= records
+        else:
+            each = np.where(by_records, records, 1.0)
+            away *= each
+            weight = np.cumsum(each, axis=0)
+        shift = np.cumsum(away, axis=0)
+        shift /= np.maximum(weight, 1e-300)
+        shape = shift.shape
+        return Means(columns, shift, np.broadcast_to(sample, shape), np.broadcast_to(number, shape))
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain values; the sums follow from the rest."""
@@ -197,6 +248,7 @@ class LastBlocks:
             "block": self.block,
             "first": pack(self.first),
             "by_records": pack(self.by_records),
+            "signals": pack(self._signals[1:]),
             "away": pack(self._away[blocks]),
             "records": pack(self._records[blocks]),
             "starts": pack(self._starts[: min(self.block + 1, STARTS)]),
@@ -206,6 +258,8 @@ class LastBlocks:
     def restore(cls, state: Mapping[str, Any]) -> LastBlocks:
         """From ``state``."""
         found = cls(unpack(state["by_records"]))
+        signals = unpack(state["signals"])
+        found._open(signals[found.column[signals] == 0])
         away, records = unpack(state["away"]), unpack(state["records"])
         found.block = int(state["block"]) - len(away)
         for row, held in zip(away, records.tolist(), strict=True):

@@ -13,7 +13,7 @@ from consumer.field_map import CANDIDATES, FEATURES
 from consumer.names import feature_name, shortened
 from consumer.settings import Constants, FieldMap, Limits
 from sketches.table import Kind, Table
-from sketches.tables import kinds_of, names
+from sketches.tables import kinds_of, names, spelled_out
 
 Row = dict[str, tuple[Kind, float | str | None]]
 _MISSING = object()
@@ -159,6 +159,9 @@ def table_rows(table: Table) -> list[Row]:
     """A table row by row, without what is absent; checks that it is in canonical form."""
     assert table.numbers.shape == (table.length, len(table.number_names))
     assert table.numbers.flags.c_contiguous
+    assert not table.word_names or table.codes.shape == (table.length, len(table.word_names))
+    assert {*table.word_names}.isdisjoint({*table.number_names, *table.text_names, *table.kinds})
+    table = spelled_out(table)
     rows: list[Row] = [{} for _ in range(table.length)]
     for name in names(table):
         kinds = kinds_of(table, name)

@@ -12,7 +12,7 @@ from river.drift import ADWIN, PageHinkley
 
 from bench.study import focus
 from bench.study.scores import Delays, delays, incidents, rate
-from bench.study.streams import FEATURES, Stream
+from bench.study.streams import FEATURES, Stream, records_of
 from sketches import budget
 from sketches.blocks import DAY
 from sketches.budget import WEEK
@@ -125,13 +125,8 @@ def _singles(
     parts: list[FloatArray] = []
     count, windows = 0, 0
     for window in stream.begin(random):
-        part = min(window.records, records - count)
-        if stream.draw is not None:
-            parts.append(stream.draw(random, (part,)))
-        else:
-            # A window's mean has the level in it, and little noise beside that of a record.
-            parts.append(window.values[0] + random.normal(size=part))
-        count, windows = count + part, windows + 1
+        parts.append(records_of(stream, window, random, 1)[: records - count, 0])
+        count, windows = count + window.records, windows + 1
         if count >= records:
             break
     return np.concatenate(parts).tolist(), windows * stream.window / WEEK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,24 +11,23 @@ import numpy as np
 from bench.study import raw
 from bench.study.raw import Tables
 from bench.study.scores import rate
-from bench.study.streams import SHARES, Stream
+from bench.study.streams import SHARES, Stream, records_of
 from consumer.batch import RecordKey
 from sketches.blocks import DAY
 from sketches.table import Table
 
 
-def run(stream: Stream, records: int, size: tuple[int, int, int], seed: int) -> dict[str, Any]:
+def run(stream: Stream, size: tuple[int, int, int], seed: int) -> dict[str, Any]:
     """False alarms of a stream whose records are drawn.
 
     Args:
-        stream: With a ``draw``.
-        records: Of a window.
+        stream: Null.
         size: Days of the baseline, days under watch, features.
         seed: Of the records.
     """
     days, watch, features = size
     events = raw.replayed(
-        _windows(stream, records, (days + watch) * DAY // stream.window, features, seed),
+        _windows(stream, (days + watch) * DAY // stream.window, features, seed),
         stream.window,
         days,
     )
@@ -37,16 +37,18 @@ def run(stream: Stream, records: int, size: tuple[int, int, int], seed: int) -> 
     return {"warnings": rate(len(told), weeks), "critical": rate(critical, weeks)}
 
 
-def _windows(
-    stream: Stream, records: int, count: int, features: int, seed: int
-) -> Iterator[Tables]:
-    assert stream.draw is not None  # noqa: S101 - the caller's part
+def _windows(stream: Stream, count: int, features: int, seed: int) -> Iterator[Tables]:
     random = np.random.default_rng(seed)
     names = tuple(f"feature_{at:03d}" for at in range(features))
+    numbers = "location" in stream.layout.signals
     categories = [f"value-{at:02d}" for at in range(len(SHARES))]
-    for _ in range(count):
-        size = int(random.poisson(records)) + 1
-        places = random.choice(len(SHARES), size, p=SHARES).tolist()
-        texts: list[str | None] = [categories[at] for at in places]
-        values = stream.draw(random, (size, features))
-        yield {RecordKey("model", "1", ""): Table(size, names, values, ("city",), (texts,))}
+    for window in islice(stream.begin(random), count):
+        size = window.records
+        columns = 1 if numbers else features
+        places = random.choice(len(SHARES), (columns, size), p=SHARES).tolist()
+        texts = tuple([categories[at] for at in column] for column in places)
+        table = Table(size, (), np.zeros((size, 0)), names, texts)
+        if numbers:
+            values = records_of(stream, window, random, features)
+            table = Table(size, names, values, ("city",), texts)
+        yield {RecordKey("model", "1", ""): table}

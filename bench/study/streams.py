@@ -46,7 +46,7 @@ class Stream(NamedTuple):
         layout: Of its signals.
         white: Shape (S,), variance of one record's part; NaN: that of a share.
         begin: Random numbers to windows, without end.
-        draw: One record's value, for detectors that are fed records; None: none are.
+        draw: One record's value; None: it is normal about the level of its window.
     """
 
     name: str
@@ -208,6 +208,17 @@ def texts(name: str, window: int, records: int) -> Stream:
             yield Window(size, np.concatenate([first, *shares, second]))
 
     return Stream(name, window, TEXTS, _white(TEXTS, 3.0), begin, None)
+
+
+def records_of(
+    stream: Stream, window: Window, random: np.random.Generator, features: int
+) -> FloatArray:
+    """The records of a window of a stream of numbers, shape (n, features)."""
+    if stream.draw is not None:
+        return stream.draw(random, (window.records, features))
+    # A window's mean has the level in it, and little noise beside that of a record.
+    found: FloatArray = window.values[:features] + random.normal(size=(window.records, features))
+    return found
 
 
 def bench_world(records: int = 6_000) -> Stream:

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ Task = Callable[[], Any]
 
 
 def tasks(size: Sizes) -> dict[str, Task]:
-    """All of them by name, the longest first."""
+    """All of them by name, the longest first, then one seed after the other."""
     nulls = streams.nulls(size.null_window, size.null_records)
     found: dict[str, Task] = {}
     for part in range(size.incident_parts):
@@ -35,22 +35,22 @@ def tasks(size: Sizes) -> dict[str, Task]:
     found["flights"] = flights.undisturbed
     for name in _flight_faults(size):
         found[f"flights/{name}"] = partial(_flights, size, name)
-    for name, stream in nulls.items():
-        if stream.draw is not None:
-            found[f"raw/{name}"] = partial(_raw, size, name)
+    for name in nulls:
+        found[f"raw/{name}"] = partial(_raw, size, name)
     found["not finite"] = partial(robust.not_finite, size.robust, list(KINDS), 10)
     found["restart"] = partial(robust.restarted, size.robust, list(KINDS), 11)
-    for seed in range(size.world_seeds):
-        found[f"world/{seed}"] = partial(_world, size, seed)
-    for seed in range(size.fast_seeds):
-        found[f"1,000 records/s/{seed}"] = partial(_independent, size, 1_000, seed)
-        found[f"10 records/s/{seed}"] = partial(_independent, size, 10, seed)
-    for seed in range(size.null_seeds):
-        for name in nulls:
-            found[f"null/{name}/{seed}"] = partial(_null, size, name, seed)
     for name in nulls | _others():
         found[f"peers/{name}"] = partial(_peers, size, name)
     found["cost"] = partial(cost.run, size.cost)
+    # By seed, so that a run which is stopped has some of everything.
+    for seed in range(max(size.world_seeds, size.fast_seeds, size.null_seeds)):
+        if seed < size.world_seeds:
+            found[f"world/{seed}"] = partial(_world, size, seed)
+        for per_second in (1_000, 10) if seed < size.fast_seeds else ():
+            name = streams.independent(per_second).name
+            found[f"{name}/{seed}"] = partial(_independent, size, per_second, seed)
+        for name in nulls if seed < size.null_seeds else ():
+            found[f"null/{name}/{seed}"] = partial(_null, size, name, seed)
     return found
 
 
@@ -93,7 +93,7 @@ def _peers(size: Sizes, name: str) -> dict[str, Any]:
 
 def _raw(size: Sizes, name: str) -> dict[str, Any]:
     stream = streams.nulls(size.null_window, size.null_records)[name]
-    return raw_weeks.run(stream, size.null_records, size.raw, 0)
+    return raw_weeks.run(stream, size.raw, 0)
 
 
 def _incidents(size: Sizes, part: int) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def digest() -> str:
     found = blake2b(digest_size=8)
     for top in DECIDING:
         for path in sorted((ROOT / top).rglob("*.py")):
-            if path.name not in {"report.py", "__main__.py"}:
+            if path.name not in {"report.py", "plan.py", "__main__.py"}:
                 found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return found.hexdigest()
 
@@ -148,14 +148,14 @@ def run(
             found[name] = value
             if folder is not None:
                 _path(folder, key, name).write_bytes(orjson.dumps(value))
-            sys.stderr.write(f"{monotonic() - begun:7.1f} s  {name} ({seconds:.1f} s)\n")
+            sys.stderr.write(f"{monotonic() - begun:7.1f} s  {name} (CPU {seconds:.1f} s)\n")
     return {name: found[name] for name in wanted}
 
 
 def _timed(task: Task) -> tuple[float, Any]:
-    begun = monotonic()
+    begun = process_time()
     value = orjson.loads(orjson.dumps(_plain(task())))
-    return monotonic() - begun, value
+    return process_time() - begun, value
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

@@ -13,6 +13,7 @@ from bench.study.streams import START, Stream, Window, white_noise
 from sketches import budget
 from sketches.baseline import FLOOR, KNOWN_AFTER, RIPE, TRIED_AFTER
 from sketches.blocks import DAY
+from sketches.changed import Finding
 from sketches.detection import DetectionSettings
 from sketches.expectation import CANDIDATES, Expectation
 from sketches.residuals import Noise, measure
@@ -32,8 +33,8 @@ class Watched(NamedTuple):
 
     Attributes:
         weeks: Under watch.
-        changes: Of signals.
-        warnings: Incidents: changes within an hour counted once.
+        changes: Of signals that were not changed already.
+        warnings: Incidents: these changes, those within an hour as one.
         critical: Incidents with a critical change.
         alarmed: Share of the windows in which anything was changed.
         delays: Fault -> seconds to detection of each feature it was put into.
@@ -85,7 +86,7 @@ def run(
     learned = _learn(stream, windows, plan.days)
     number = plan.days * (DAY // stream.window)
     total = max(round(plan.weeks * 7 * DAY / stream.window), 1)
-    at = _apart(random, total, plan)
+    at = apart(random, total, plan)
     found: dict[str, list[float | None]] = {name: [] for name in faults}
     alerts = dict.fromkeys(faults, 0)
     changes, critical, active = [], [], 0
@@ -98,9 +99,11 @@ def run(
                 found[name] += [times[0] / 1e6 if times else None for times in told]
                 alerts[name] += sum(map(incidents, told))
         window = held.pop(0) if held else next(windows)
+        going_on = set(learned.watch.changed)
         for one in _update(stream, learned, window, number):
-            changes.append(number * stream.window)
-            if one:
+            if one.signal not in going_on:
+                changes.append(number * stream.window)
+            if one.critical:
                 critical.append(number * stream.window)
         active += bool(learned.watch.changed)
         number += 1
@@ -116,20 +119,18 @@ def run(
     )
 
 
-def _apart(random: np.random.Generator, total: int, plan: Plan) -> set[int]:
+def apart(random: np.random.Generator, total: int, plan: Plan) -> set[int]:
     """Windows in which faults begin, by chance and so that none begins before another ended."""
     slot = total / max(plan.probes, 1)
     late = random.random(plan.probes) * max(slot - plan.windows, 1)
     return {int(number * slot + more) for number, more in enumerate(late.tolist())}
 
 
-def _update(stream: Stream, learned: _Learned, window: Window, number: int) -> list[bool]:
-    """Whether each change told is critical."""
+def _update(stream: Stream, learned: _Learned, window: Window, number: int) -> list[Finding]:
+    """What is told of a window, the news of changes that go on included."""
     start = START + number * stream.window
-    step = learned.watch.update(
-        window.values, window.records, start, start + stream.window, learned.gates
-    )
-    return [one.critical for one in step.found]
+    end = start + stream.window
+    return learned.watch.update(window.values, window.records, start, end, learned.gates).found
 
 
 def _learn(stream: Stream, windows: Iterator[Window], days: int) -> _Learned:
@@ -222,12 +223,9 @@ def _probe(
     rows: IntArray = np.flatnonzero(stream.layout.is_signal(signal))[: len(stream.layout) // 4]
     told: dict[int, list[int]] = {row: [] for row in np.setdiff1d(rows, watch.changed).tolist()}
     for at, window in enumerate(held):
-        values = change(at * stream.window / 1e6, random, window)
-        start = START + (number + at) * stream.window
-        step = copy.watch.update(
-            values, window.records, start, start + stream.window, learned.gates
-        )
-        for one in step.found:
-            if one.signal in told:
+        changed = window._replace(values=change(at * stream.window / 1e6, random, window))
+        going_on = set(watch.changed)
+        for one in _update(stream, copy, changed, number + at):
+            if one.signal in told and one.signal not in going_on:
                 told[one.signal].append((at + 1) * stream.window)
     return list(told.values())

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from consumer.batch import Batch
 from consumer.settings import FieldMap, Limits
 from consumer.typed_records import TypedRecords
+from sketches.tables import spelled_out
 from tests.property.test_json_decoder import MAPS, MESSAGES, decoder, raw
 
 LIMITS = Limits(name_bytes=20, nesting=4, message_bytes=400)
@@ -191,6 +192,7 @@ def told_exactly(batch: Batch) -> list[Any]:
     groups = []
     for key, rows, table in batch.groups:
         assert table.numbers.shape == (table.length, len(table.number_names))
+        table = spelled_out(table)  # noqa: PLW2901
         numbers = {
             name: column.tobytes()
             for name, column in zip(table.number_names, table.numbers.T, strict=True)

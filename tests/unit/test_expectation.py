@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from sketches.expectation import HOUR, Expectation
+from sketches.expectation import Expectation
+from sketches.rates import HOUR
 from sketches.table import FloatArray
 
 DAY, WEEK = 24 * HOUR, 168 * HOUR

@@ -198,3 +198,23 @@ def test_flights_are_silent() -> None:
         end = (hour + 1) * 3_600_000_000
         found += monitor.fold(end, 3_600_000_000, {("1", ""): held.profile()}).changes
     assert not found
+
+
+def rain(number: int, held: Records, random: np.random.Generator) -> None:
+    """All records of a window share one value: dry, drizzle, a storm, for an hour each."""
+    held.numbers["x"][:] = np.random.default_rng(number // 6).choice([0.0, 0.05, 0.4, 3.0, 9.0])
+
+
+def restless(number: int, held: Records, random: np.random.Generator) -> None:
+    """Sizes that jump about by a factor of 3 by themselves, and by 1,000 in the end."""
+    factor = 3.0 ** np.random.default_rng(number // 6).integers(0, 2)
+    held.numbers["x"] *= factor * (1000.0 if number >= 150 else 1.0)
+
+
+@pytest.mark.parametrize(("alter", "told_from"), [(rain, None), (restless, 150)])
+def test_a_size_that_jumps_about_by_itself_is_no_other_unit(
+    alter: Alter, told_from: int | None
+) -> None:
+    found = told(learn(windows({"x": normal}, 170, alter=alter, texts=0)))
+    onsets = [one.onset for one in found if one.signal == "magnitude"]
+    assert onsets == ([] if told_from is None else [START + told_from * WINDOW])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -91,8 +92,8 @@ def test_last_means_are_those_of_the_same_blocks() -> None:
             last = LastBlocks.restore(last.state())
     for level, blocks in enumerate(WINDOWS.tolist()):
         mean, weight = means(values[-blocks:], records[-blocks:], blocks)
-        assert found.mean[level] == pytest.approx(mean[0])
-        assert found.sample[level] == pytest.approx(weight[0])
+        assert found.mean[level, last.column] == pytest.approx(mean[0])
+        assert found.sample[level, last.column] == pytest.approx(weight[0])
 
 
 def test_false_alarms_of_a_moving_mean() -> None:
@@ -128,6 +129,39 @@ def test_a_quarter_of_the_blocks_knows_the_noise_of_long_windows() -> None:
     assert np.median(few.extra[-1]) >= 0.3 * true[-1]
 
 
+def clean(blocks: int, signals: int = 20, floor: float = 0.01) -> Noise:
+    """Noise of independent N(0, 1) records, a hundred in a block."""
+    values = np.random.default_rng(5).normal(size=(blocks, signals)) / 10
+    found = scales(values, np.full(blocks, 100.0))
+    ones = np.ones(signals)
+    return measure(found, found.mean(), ones, floor * ones, ones < 0)
+
+
+def test_clean_noise_is_held_to_the_budget_itself() -> None:
+    noise = clean(5_000)
+    assert np.median(noise.factor) == 1.0
+    assert noise.factor.max() < 1.4
+
+
+def test_a_change_past_its_gate_is_not_held_back_by_the_floor() -> None:
+    noise = clean(5_000, 1, floor=0.05)
+    normal = np.full((LEVELS, 1), 4.5)
+    critical = noise.critical(normal, normal)
+    many = Points(np.array([0]), np.array([2]), np.ones(1), np.array([1e6]))
+    assert noise.limits(many, critical, np.full(1, 0.4))[0] < 0.4 + 1.3 * 0.02
+
+
+def test_quantiles_of_skew_noise_are_those_of_a_gamma_distribution() -> None:
+    noise = dataclasses.replace(clean(5_000, 1), df=np.full((LEVELS, 1), 1e9))
+    shape = 9.0  # of a chi-square with 18 degrees of freedom
+    noise = dataclasses.replace(noise, skew=np.full((LEVELS, 1), 2 / math.sqrt(shape)))
+    plain = np.full((LEVELS, 1), 4.2649)  # one in 1e5
+    quantile = noise.critical(plain, plain).quantile
+    wanted = (27.8415 - shape) / math.sqrt(shape)  # beyond it is one in 1e5, by the Erlang sum
+    assert quantile[0] == pytest.approx(wanted, rel=0.02)
+    assert quantile[1] == pytest.approx(4.2649, rel=1e-6)
+
+
 @pytest.mark.parametrize("expected", [0.02, 0.5, 3.0])
 def test_limits_of_rare_counts_hold_what_they_promise(expected: float) -> None:
     records, share = 1000.0, expected / 1000
@@ -135,6 +169,7 @@ def test_limits_of_rare_counts_hold_what_they_promise(expected: float) -> None:
     noise = Noise(
         one * share * (1 - share),
         np.zeros((LEVELS, 1)),
+        one * 0,
         np.zeros((LEVELS, 1)),
         one * 0,
         np.full((LEVELS, 1), 1e9),

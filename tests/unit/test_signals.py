@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from sketches.blocks import Block
 from sketches.detection import DetectionSettings, FeatureDetection
 from sketches.distances import signed_js
 from sketches.moved import moved_most
@@ -154,10 +155,14 @@ def test_a_flag_that_is_set_more_often_is_told_by_its_two_values() -> None:
 
 
 def test_model_signals() -> None:
-    volume, late, rejects, errors = measure_model(100, 10, 25, 5, 10_000_000).tolist()
+    block = Block(0, 10_000_000)
+    block.records, block.late, block.rejects, block.errors = 100, 10, 25, 5
+    volume, late, rejects, errors = measure_model(block).tolist()
     assert math.exp(volume) == pytest.approx(12.5)
     assert (late, rejects, errors) == (0.1, 0.2, 0.05)
-    silent = measure_model(0, 0, 7, 0, 10_000_000)
+    block = Block(0, 10_000_000)
+    block.rejects = 7
+    silent = measure_model(block)
     assert silent[2] == 1.0
     assert np.isnan(silent[[1, 3]]).all()
 

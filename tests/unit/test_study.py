@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pytest
 
-from bench.study import focus, incidents, report, streams, world
+from bench.study import flights, focus, incidents, report, streams, watched, world
 from bench.study.__main__ import RESULTS, ROOT
 from bench.study.plan import MINUTE
 from bench.study.scores import (
@@ -92,6 +92,26 @@ def test_an_injection_that_nobody_told_counts_against_recall() -> None:
     found = score([match], window=10)
     assert (found.opened, found.delay.recall, found.delay.median) == (0.0, 0.0, math.inf)
     assert not incidents.passes(found)
+
+
+def test_windows_with_data_are_counted_until_a_feature_is_told_of() -> None:
+    hour = flights.HOUR
+    found = {
+        "starts": [0, 100 * hour, 200 * hour],
+        "named": [3 * hour, 101 * hour, 102 * hour],
+        "ends": [hour, 3 * hour, 101 * hour, 102 * hour],  # two hours have no flights
+    }
+    assert flights.waits(found, quiet=[101 * hour]) == [2.0, 2.0, None]
+
+
+def test_no_fault_begins_before_another_ended() -> None:
+    for seed in range(20):
+        plan = watched.Plan(1, 1.0, probes=5, windows=60)
+        begun = sorted(watched.apart(np.random.default_rng(seed), 400, plan))
+        assert len(begun) == 5
+        assert begun[0] >= 0
+        assert begun[-1] + 60 <= 400
+        assert np.diff(begun).min() >= 60
 
 
 @pytest.mark.parametrize("name", sorted(streams.nulls(5 * MINUTE, 200)))

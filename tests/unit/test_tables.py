@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumer.columns import column, columns_table, types_of
+from sketches.profile import ProfileRules, profile_table, profiles_equal
 from sketches.table import Kind, Table
-from sketches.tables import concatenate, interleave, kinds_of, names, take, without
+from sketches.tables import concatenate, interleave, kinds_of, names, spelled_out, take, without
 from tests.decoded_rows import Row, table_rows
 
 ROWS: st.SearchStrategy[list[dict[str, object]]] = st.lists(
@@ -26,7 +29,41 @@ def table_of(rows: list[dict[str, object]]) -> Table:
         values = [row.get(name, ...) for row in rows]
         columns.append(column(name, values, types_of(values)))
     errors = np.array(["a" in row for row in rows], np.bool_)
-    return columns_table(len(rows), columns, errors if errors.any() else None)
+    table = columns_table(len(rows), columns, errors if errors.any() else None)
+    return worded(table) if len(rows) % 3 else table  # what is put together may differ in it
+
+
+def worded(table: Table) -> Table:
+    """The table with the columns that hold nothing but texts as words."""
+    mixed = {*table.number_names, *table.kinds}
+    mine = [at for at, name in enumerate(table.text_names) if name not in mixed]
+    words = ("w", "x", "y", "12")
+    codes = [[words.index(str(text)) for text in table.texts[at]] for at in mine]
+    rest = [at for at in range(len(table.texts)) if at not in mine]
+    return replace(
+        table,
+        text_names=tuple(table.text_names[at] for at in rest),
+        texts=tuple(table.texts[at] for at in rest),
+        word_names=tuple(table.text_names[at] for at in mine),
+        words=(words,) * len(mine),
+        codes=np.array(codes, np.uint8).reshape(len(mine), table.length).T,
+    )
+
+
+@given(st.lists(st.sampled_from(["w", "x", "12"]), min_size=1, max_size=9), st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_words_give_the_profile_that_their_texts_give(column: list[str], width: int) -> None:
+    texts: tuple[list[str | None], ...] = tuple([*column[at:], *column[:at]] for at in range(width))
+    plain = Table(len(column), (), np.empty((len(column), 0)), ("b", "a", "c")[:width], texts)
+    table = worded(plain)
+    assert len(table.word_names) == width
+    assert spelled_out(table).texts == texts
+    for rules in (
+        ProfileRules(),
+        ProfileRules(is_hashed=lambda name: name == "a"),
+        ProfileRules(kind_of=lambda name: "numeric" if name == "b" else "auto"),
+    ):
+        assert profiles_equal(profile_table(table, rules), profile_table(plain, rules))
 
 
 def told(table: Table) -> list[tuple[Row, bool]]:
