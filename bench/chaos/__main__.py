@@ -83,7 +83,8 @@ def _told(row: Row, done: Done) -> str:
     wrong = [*result.violations, *missed]
     verdict = f"{len(wrong)} VIOLATIONS" if wrong else "ok"
     lines = [
-        f"{name}: {verdict}; recovered in {result.recovery:.1f} s, SIGTERM {result.stop:.1f} s, "
+        f"{name}: {verdict}; recovered in {result.recovery:.1f} s "
+        f"({result.wall:.1f} s with waits for a CPU), SIGTERM {result.stop:.1f} s, "
         f"RSS {result.used.rss_mb:.0f} MB, {done.seconds:.0f} s in all",
         *(f"  {text}" for text in wrong),
     ]

@@ -73,3 +73,12 @@ def beyond(used: Used) -> list[str]:
         )
         if value > most
     ]
+
+
+def queued(worker: Worker) -> float:
+    """Seconds that its loop has waited for a CPU which others had; 0: it has ended."""
+    try:
+        waited = (Path("/proc") / str(worker.pid) / "schedstat").read_text().split()[1]
+    except (OSError, IndexError):
+        return 0.0
+    return int(waited) / 1e9

@@ -12,7 +12,7 @@ from typing import Final
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from bench.chaos.disk import Disk, Unavailable
-from bench.chaos.system import APP, BEGIN, TOPIC, System
+from bench.chaos.system import APP, BEGIN, BEGINS_WITHIN, TOPIC, System
 from tests.waiting import wait_until
 
 END_TXN: Final = 26  # its number in Kafka's protocol
@@ -70,9 +70,9 @@ def _at_start(name: str, most: int, system: System) -> None:
 def _at_work(name: str, most: int, system: System) -> None:
     worker = system.start(failpoint=f"{name}:{system.rng.randint(1, most)}")
     # Not everything at once, or there are fewer checkpoints than passages wanted.
-    system.feed_while(0.1, 40.0, lambda: worker.alive and not worker.events(BEGIN))
-    system.feed_while(0.7, 15.0, lambda: worker.alive)
-    system.died(worker, name, 2.0)
+    system.feed_while(0.1, BEGINS_WITHIN, lambda: worker.alive and not worker.events(BEGIN))
+    system.feed_while(0.7, 40.0, lambda: worker.alive)
+    system.died(worker, name, 10.0)
 
 
 def _when_idle(name: str, most: int, system: System) -> None:
@@ -88,7 +88,7 @@ def _when_idle(name: str, most: int, system: System) -> None:
 
 def _at_stop(name: str, most: int, system: System) -> None:
     worker = system.start(failpoint=f"{name}:{system.rng.randint(1, most)}")
-    worker.says(BEGIN, 40)
+    worker.says(BEGIN, BEGINS_WITHIN)
     system.feed_for(0.7, system.rng.uniform(0.5, 2.0))
     worker.send(signal.SIGTERM)
     system.died(worker, name)
@@ -96,14 +96,14 @@ def _at_stop(name: str, most: int, system: System) -> None:
 
 def _at_revocation(name: str, system: System) -> None:
     worker = system.start(failpoint=f"{name}:1")
-    worker.says(BEGIN, 40)
+    worker.says(BEGIN, BEGINS_WITHIN)
     system.feed_for(0.5, 1.0)
     if name == "on_lost":
         worker.send(signal.SIGSTOP)
     heir = system.start()
     system.feed_for(0.7, 1.5)
     if name == "on_lost":
-        heir.says(BEGIN, 40)
+        heir.says(BEGIN, BEGINS_WITHIN)
         worker.send(signal.SIGCONT)
     system.died(worker, name)
 
@@ -132,7 +132,7 @@ def zombie(system: System) -> None:
     system.feed_for(0.5, system.rng.uniform(0.5, 1.5))
     first.send(signal.SIGSTOP)
     heir = system.start()
-    heir.says(BEGIN, 40)
+    heir.says(BEGIN, BEGINS_WITHIN)
     system.feed_for(0.7, system.rng.uniform(0.2, 2.0))
     first.send(signal.SIGCONT)
 
@@ -230,7 +230,9 @@ def scale(system: System) -> None:
     for _ in range(3):
         system.start()
         system.feed_for(0.5, system.rng.uniform(0.0, 1.0))
-    wait_until(lambda: all(w.events(BEGIN) for w in system.running), 40, "all four have begun")
+    wait_until(
+        lambda: all(w.events(BEGIN) for w in system.running), BEGINS_WITHIN, "all four have begun"
+    )
     system.feed_for(0.6, 1.0)
     for _ in range(3):
         system.stop(system.running[0])
@@ -323,7 +325,7 @@ def broker_away_at_start(system: System) -> None:
     worker = system.start()
     system.feed_while(0.5, 6.0, lambda: worker.alive)
     system.cluster.kafka.restart(1)
-    wait_until(lambda: not worker.alive or worker.events(BEGIN), 40, "it begins, or says why not")
+    wait_until(lambda: not worker.alive or worker.events(BEGIN), BEGINS_WITHIN, "it begins, or not")
     if not worker.alive:
         system.running.remove(worker)
         if worker.ended() != 1 or system.cluster.proxied not in worker.text:

@@ -36,8 +36,8 @@ def section(found: Mapping[str, Any]) -> str:
         f"{count} runs, {violations} violations. Measured at commit {commits}, "
         f"{' to '.join(dict.fromkeys([dates[0], dates[-1]]))}, on {found['cores']} shared cores, "
         f"{versions}. Recovery: from the end of the fault until all that can be closed is "
-        f"committed, the slowest run and the median. SIGTERM: the slowest. RSS: the peak of any "
-        f"worker.\n\n"
+        f"committed, the slowest run and the median; time in which a worker waited for a CPU that "
+        f"other programs had is not counted. SIGTERM: the slowest. RSS: the peak of any worker.\n\n"
         f"| row | fault | runs at least once, exactly once | violations | recovery | median "
         f"| SIGTERM | RSS |\n|---|---|---|---|---|---|---|---|\n{table}{absent}"
     )

@@ -137,6 +137,7 @@ def entry(
         "violations": before.get("violations", 0) + violations,
         "recovery_s": max(recoveries),
         "recovery_median_s": round(median(recoveries), 1),
+        "recovery_wall_s": _most(before, "recovery_wall_s", (r.wall for r in results.values())),
         "bound_s": row.bound,
         "stop_s": _most(before, "stop_s", (one.stop for one in results.values())),
         "rss_mb": _most(before, "rss_mb", (one.used.rss_mb for one in results.values())),

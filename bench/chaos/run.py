@@ -21,7 +21,9 @@ class Result(NamedTuple):
 
     Attributes:
         violations: What is not as it must be.
-        recovery: Seconds from the fault's end to all being committed.
+        recovery: Seconds from the fault's end to all being committed, without those in which a
+            worker waited for a CPU that others had.
+        wall: The same, with them.
         stop: Seconds that the slowest SIGTERM took.
         reached: Times that the row's failpoint was reached.
         used: The most that one of its workers took.
@@ -29,6 +31,7 @@ class Result(NamedTuple):
 
     violations: list[str]
     recovery: float
+    wall: float
     stop: float
     reached: int
     used: Used
@@ -85,21 +88,28 @@ def run(row: Row, mode: Mode, seed: int, clusters: Clusters, known: References) 
         rng = random.Random(f"{row.number} {mode} {seed}")
         with System(cluster, row.plan, records, settings, folder, rng) as system:
             try:
-                recovery = _disturbed(row, system)
+                _disturbed(row, system)
                 outcome = Outcome(system.app, records, wanted, system.lost)
                 system.problems += oracle.violations(outcome)
             except AssertionError as error:
                 system.problems.append(str(error))
-                recovery = row.bound
+                system.recoveries.append(row.bound)
             finally:
                 cluster.heal()
             system.see_workers()
             reached = system.reached[row.point]
-            return Result(system.problems, recovery, system.slowest_stop, reached, system.used)
+            return Result(
+                system.problems,
+                max(system.recoveries, default=0.0),
+                max(system.walls, default=0.0),
+                system.slowest_stop,
+                reached,
+                system.used,
+            )
 
 
-def _disturbed(row: Row, system: System) -> float:
-    """The fault and what follows it; seconds of recovery."""
+def _disturbed(row: Row, system: System) -> None:
+    """The fault and what follows it."""
     row.fault(system)
     system.see_workers()
     begun = time.monotonic()
@@ -107,8 +117,7 @@ def _disturbed(row: Row, system: System) -> float:
         system.start()  # as whoever supervises it does
     system.feed(0.85)
     system.settle()
-    system.recovered(row.bound)
-    recovery = time.monotonic() - begun
+    system.recovered(row.bound, begun)
     system.feed(1.0)
     system.settle()
     system.recovered(row.bound)
@@ -117,5 +126,4 @@ def _disturbed(row: Row, system: System) -> float:
         if system.running:
             system.stop(system.running[0])
     system.cluster.heal()
-    system.app.drain()
-    return max(recovery, *system.recoveries)
+    system.app.drain(within=300.0)

@@ -36,7 +36,7 @@ def test_every_failpoint_has_a_row() -> None:
 
 
 def result(recovery: float = 1.0, reached: int = 1, violations: Sequence[str] = ()) -> Result:
-    return Result(list(violations), recovery, 0.5, reached, Used(rss_mb=60.0))
+    return Result(list(violations), recovery, 9.0, 0.5, reached, Used(rss_mb=60.0))
 
 
 def test_a_failpoint_that_is_not_reached_fails_its_row() -> None:
