@@ -231,9 +231,10 @@ _FOLDED: Final = (
 )
 _LOSSES: Final = {
     "offsets": (
-        "{count} offsets deleted before they were read, {start} to {last}",
-        "Those records were not watched. Give the topic a longer retention, or find out why the "
-        "worker was behind.",
+        "{count} offsets never read, {start} to {last}",
+        "Those records were not watched. They were deleted before: give the topic a longer "
+        "retention, or find out why the worker was behind. Or somebody set the offset of the "
+        "consumer group past them.",
     ),
     "gap": ("the watermark of some windows never came", _FOLDED),
     "profiles": ("{found} of {expected} profiles of some windows found, or others", _FOLDED),

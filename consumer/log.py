@@ -41,7 +41,7 @@ class ProfileRecord(msgspec.Struct, frozen=True, tag="profile", tag_field="type"
 
 
 class Lost(msgspec.Struct, frozen=True, array_like=True):
-    """Offsets ``[start, stop)`` that the log no longer had when they were to be read."""
+    """Offsets ``[start, stop)`` that were not read: deleted before, or skipped by hand."""
 
     start: int
     stop: int

@@ -33,7 +33,7 @@ class Loss(msgspec.Struct, frozen=True):
     Attributes:
         topic: Input topic.
         partition: Input partition.
-        reason: ``offsets``: input records deleted before they were read. ``gap``: windows whose
+        reason: ``offsets``: input records that were never read. ``gap``: windows whose
             watermark never came. ``profiles``: fewer profiles than their watermark said, or others.
             ``conflict``: two workers closed the same windows at different offsets. ``rewound``:
             the input's offsets went back; the topic was made anew. ``memory``: profiles were let

@@ -254,7 +254,7 @@ LOSS = {
         (
             "offsets",
             {"start": 100, "stop": 250},
-            "150 offsets deleted before they were read, 100 to 249",
+            "150 offsets never read, 100 to 249",
         ),
         ("gap", {"since": T0, "until": T0 + HOUR}, "the watermark of some windows never came"),
         (
@@ -284,9 +284,10 @@ def test_lost_data_in_full() -> None:
     offsets = SimpleNamespace(**LOSS, reason="offsets")
     offsets.start, offsets.stop = 100, 250
     assert data_loss("app", offsets).text == (
-        "topic predictions partition 3: 150 offsets deleted before they were read, 100 to 249; "
-        "seen at 2026-11-24T03:00Z. Those records were not watched. Give the topic a longer "
-        "retention, or find out why the worker was behind."
+        "topic predictions partition 3: 150 offsets never read, 100 to 249; "
+        "seen at 2026-11-24T03:00Z. Those records were not watched. They were deleted "
+        "before: give the topic a longer retention, or find out why the worker was behind. Or "
+        "somebody set the offset of the consumer group past them."
     )
     gap = SimpleNamespace(**LOSS, reason="gap")
     gap.since, gap.until = T0, T0 + HOUR
