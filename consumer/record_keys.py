@@ -173,18 +173,21 @@ def _split(rows: Rows, table: Table, codes: Codes) -> list[tuple[int, Rows, Tabl
 
 def _ordered(table: Table, order: Rows) -> Table:
     """The rows in another order."""
-    pick = itemgetter(*order.tolist())  # at least two: a tuple
+    texts: list[list[str | None]] = []
+    if table.texts:
+        pick = itemgetter(*order.tolist())  # at least two: a tuple
+        texts = [list(pick(column)) for column in table.texts]
     return Table(
         length=table.length,
         number_names=table.number_names,
-        numbers=table.numbers[order],
+        numbers=table.numbers.take(order, axis=0),  # twice as fast as by index
         text_names=table.text_names,
-        texts=tuple(list(pick(column)) for column in table.texts),
+        texts=tuple(texts),
         kinds={name: kinds[order] for name, kinds in table.kinds.items()},
         errors=None if table.errors is None else table.errors[order],
         word_names=table.word_names,
         words=table.words,
-        codes=table.codes[order] if table.word_names else table.codes,
+        codes=table.codes.take(order, axis=0) if table.word_names else table.codes,
     )
 
 

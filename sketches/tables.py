@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ def concatenate(tables: Sequence[Table]) -> Table:
     tables = [table for table in tables if table.length]
     if len(tables) < 2:
         return canonical(tables[0]) if tables else Table(0, (), np.empty((0, 0)))
+    runs = [list(run) for _, run in groupby(tables, lambda table: (table.word_names, table.words))]
+    if 1 < len(runs) < len(tables):  # few have other words than those before them
+        return concatenate([concatenate(run) for run in runs])
     tables = with_like_words(tables)
     number_names = _union([table.number_names for table in tables])
     text_names = _union([table.text_names for table in tables])
