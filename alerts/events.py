@@ -241,7 +241,8 @@ class DataLoss(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
             "offsets: never read, deleted before or skipped by hand. gap: windows whose watermark "
             "never came. profiles: fewer profiles than said, or others. conflict: two workers "
             "closed the same windows at different offsets. rewound: offsets went back. memory: "
-            "too many profiles waited. unreadable: profiles of a newer release, or damaged. More may come."
+            "too many profiles waited. unreadable: profiles of a newer release, or damaged. "
+            "More may come."
         ),
     ]
     start: Annotated[
