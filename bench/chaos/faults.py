@@ -12,7 +12,7 @@ from typing import Final
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 
 from bench.chaos.disk import Disk, Unavailable
-from bench.chaos.system import APP, BEGIN, BEGINS_WITHIN, TOPIC, System
+from bench.chaos.system import APP, BEGIN, BEGINS_WITHIN, PER_STEP, TOPIC, System
 from tests.waiting import wait_until
 
 END_TXN: Final = 26  # its number in Kafka's protocol
@@ -69,7 +69,8 @@ def _at_start(name: str, most: int, system: System) -> None:
 
 def _at_work(name: str, most: int, system: System) -> None:
     worker = system.start(failpoint=f"{name}:{system.rng.randint(1, most)}")
-    # Not everything at once, or there are fewer checkpoints than passages wanted.
+    # Slowly, or a worker that gets little CPU has fewer checkpoints than passages are wanted.
+    system.per_step = 0.3 * PER_STEP
     system.feed_while(0.1, BEGINS_WITHIN, lambda: worker.alive and not worker.events(BEGIN))
     system.feed_while(0.7, 40.0, lambda: worker.alive)
     system.died(worker, name, 10.0)
