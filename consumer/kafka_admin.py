@@ -128,9 +128,16 @@ class Admin:
 
         A time (microseconds) stands for the first record at or after it, or the end if there is
         none. The leaders are asked, so an answer also proves that they can be reached.
+
+        Raises:
+            KafkaFailure: Also ``retriable``: a leader that is new has been seen to answer -1.
         """
         times = {p: m for p, m in moments.items() if not isinstance(m, str)}
         found = self._offsets({p: "latest" if p in times else m for p, m in moments.items()})
+        unknown = [f"{topic}[{number}]" for (topic, number), at in found.items() if at < 0]
+        if unknown:
+            why = f"list offsets: not known yet of {', '.join(unknown)}"
+            raise KafkaFailure("retriable", "OFFSET_NOT_AVAILABLE", why)
         later = self._offsets(times)
         return found | {p: offset for p, offset in later.items() if offset >= 0}
 

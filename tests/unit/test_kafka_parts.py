@@ -191,3 +191,12 @@ def test_how_long_a_transaction_and_a_silent_connection_may_last() -> None:
         assert ours["transaction.timeout.ms"] == transaction
         assert ours["socket.timeout.ms"] == silent
         Writer({"bootstrap.servers": "127.0.0.1:1", **client}, None, ours).close()
+
+
+def test_an_end_that_a_new_leader_does_not_know_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = Admin({"bootstrap.servers": "127.0.0.1:1"})
+    monkeypatch.setattr(admin, "_offsets", lambda moments: dict.fromkeys(moments, -1))
+    for moment in ("latest", "earliest", 1_000_000):
+        with pytest.raises(KafkaFailure, match=r"not known yet of t\[3\]") as told:
+            admin.offsets({("t", 3): moment})
+        assert told.value.kind == "retriable"
