@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import orjson
+import pytest
 
 from consumer.durations import SECOND
 from consumer.judges import Standing
@@ -14,7 +16,7 @@ from sketches.detection import DetectionSettings, FeatureDetection
 from sketches.monitor import ModelMonitor
 from sketches.stream import Stream
 from tests.alert_reports import T0
-from tests.streams import DAY, WINDOW, normal, windows
+from tests.streams import DAY, START, WINDOW, Records, normal, windows
 
 FACTS = TopicFacts(2, 12_000, T0 - 20 * SECOND, 3, {"json": 3})
 
@@ -81,3 +83,44 @@ def test_coverage_is_what_the_monitor_tests() -> None:
     assert (seen.learned, seen.left_out) == (1.0, ("y",))
     assert seen.watched >= 1
     assert coverage({("1", ""): Stream(T0, True)}, settings, "model")[0].learned == 0.0
+
+
+def test_what_is_proposed_and_not_sure_enough_yet_is_pending_and_then_told() -> None:
+    settings = DetectionSettings(learn_for=2 * DAY, learn_records=5_000)
+
+    def rising(number: int, held: Records, random: np.random.Generator) -> None:
+        if number >= 700:
+            held.numbers["x"] += 0.12
+
+    monitor = ModelMonitor(settings, "topic", "model")
+    pending: list[Coverage] = []
+    for end, one in windows({"x": normal, "y": normal}, 760, alter=rising):
+        report = monitor.fold(end, WINDOW, {("1", ""): one})
+        if any(change.feature == "x" for change in report.changes):
+            break
+        if end > START + 700 * WINDOW and (found := proposed(monitor)):
+            pending += found
+            assert proposed(ModelMonitor.restore(settings, monitor.state())) == found
+    else:
+        raise AssertionError("it is told")
+    assert not proposed(monitor)
+    (last,) = pending[-1].pending
+    assert (last.signal, last.direction, last.version) == ("location", "up", "1")
+    assert 0 < last.score <= 1
+    assert START + 690 * WINDOW <= last.onset < last.detected
+    assert last.before == pytest.approx(0.0, abs=0.1)
+    assert last.after == pytest.approx(0.12, abs=0.1)
+
+    model = watched("fraud", pending[-1])
+    (note, *_) = notes(model)
+    assert note.startswith("pending: x up ")
+    assert "% of what it takes" in note
+    (told,) = orjson.loads(as_json({"predictions": FACTS}, model))["pending"]
+    assert (told["feature"], told["signal"], told["direction"]) == ("x", "location", "up")
+    whole = covered(pending=(last,), whole=True)
+    only = orjson.loads(as_json({"predictions": FACTS}, watched("fraud", covered(), whole)))
+    assert (len(only["coverage"]), len(only["pending"])) == (1, 1)
+
+
+def proposed(monitor: ModelMonitor) -> list[Coverage]:
+    return [each for each in monitor.coverage() if each.pending]
