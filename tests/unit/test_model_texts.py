@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from consumer.durations import SECOND
 from consumer.judges import Standing
 from consumer.model_texts import TopicFacts, Watched, as_json, notes, table
+from sketches.changed import Waiting
 from sketches.coverage import Coverage, coverage
 from sketches.detection import DetectionSettings, FeatureDetection
 from sketches.monitor import ModelMonitor
@@ -89,29 +91,29 @@ def test_what_is_proposed_and_not_sure_enough_yet_is_pending_and_then_told() -> 
     settings = DetectionSettings(learn_for=2 * DAY, learn_records=5_000)
 
     def rising(number: int, held: Records, random: np.random.Generator) -> None:
-        if number >= 700:
-            held.numbers["x"] += 0.12
+        if number >= 500:
+            held.numbers["x"] += 0.5
 
     monitor = ModelMonitor(settings, "topic", "model")
-    pending: list[Coverage] = []
-    for end, one in windows({"x": normal, "y": normal}, 760, alter=rising):
-        report = monitor.fold(end, WINDOW, {("1", ""): one})
-        if any(change.feature == "x" for change in report.changes):
-            break
-        if end > START + 700 * WINDOW and (found := proposed(monitor)):
-            pending += found
-            assert proposed(ModelMonitor.restore(settings, monitor.state())) == found
-    else:
-        raise AssertionError("it is told")
+    stream = windows({"x": normal, "y": normal}, 520, alter=rising)
+    for end, one in islice(stream, 501):
+        assert not monitor.fold(end, WINDOW, {("1", ""): one}).changes
     assert not proposed(monitor)
-    (last,) = pending[-1].pending
-    assert (last.signal, last.direction, last.version) == ("location", "up", "1")
+    propose(monitor, "x", "location")  # as a detector does that has seen one window
+    pending = proposed(monitor)
+    (last,) = pending[0].pending
+    assert proposed(ModelMonitor.restore(settings, monitor.state())) == pending
+    assert (last.feature, last.signal, last.direction) == ("x", "location", "up")
+    assert (last.version, last.detector) == ("1", "ADWIN")
     assert 0 < last.score <= 1
-    assert START + 690 * WINDOW <= last.onset < last.detected
+    assert (last.onset, last.detected) == (START + 500 * WINDOW, START + 501 * WINDOW)
     assert last.before == pytest.approx(0.0, abs=0.1)
-    assert last.after == pytest.approx(0.12, abs=0.1)
+    assert last.after == pytest.approx(0.5, abs=0.3)
+    told = [c for end, one in stream for c in monitor.fold(end, WINDOW, {("1", ""): one}).changes]
+    assert "x" in {change.feature for change in told}
+    assert not any(each.feature == "x" for one in proposed(monitor) for each in one.pending)
 
-    model = watched("fraud", pending[-1])
+    model = watched("fraud", pending[0])
     (note, *_) = notes(model)
     assert note.startswith("pending: x up ")
     assert "% of what it takes" in note
@@ -120,6 +122,15 @@ def test_what_is_proposed_and_not_sure_enough_yet_is_pending_and_then_told() -> 
     whole = covered(pending=(last,), whole=True)
     only = orjson.loads(as_json({"predictions": FACTS}, watched("fraud", covered(), whole)))
     assert (len(only["coverage"]), len(only["pending"])) == (1, 1)
+
+
+def propose(monitor: ModelMonitor, feature: str, signal: str) -> None:
+    stream = monitor._streams["1", ""]
+    assert stream.watch is not None
+    assert stream.baseline is not None
+    layout = stream.baseline.layout
+    at = list(zip(layout.features, layout.signals, strict=True)).index((feature, signal))
+    stream.watch._waiting[at] = Waiting("ADWIN", stream.watch.block, stream.watch.block)
 
 
 def proposed(monitor: ModelMonitor) -> list[Coverage]:
