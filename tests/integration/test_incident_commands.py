@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,11 +23,13 @@ from consumer.service import incidents
 from tests.kafka_broker import jars
 from tests.unit.test_contract import ALERTS
 from tests.unit.test_tail import story
-from tests.worker_runs import App
+from tests.waiting import wait_until
+from tests.worker_runs import ROOT, App
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("incident_commands")]
 
 LOAD = Load(records=16_000, features=5, models=2, per_second=400.0, shift_at=0.6)
+README = ROOT / "README.md"
 JAVA = ALERTS.parent / "examples" / "java" / "Incidents.java"
 
 
@@ -122,6 +126,26 @@ def test_a_consumer_in_java_prints_the_same_incidents(app: App, tmp_path: Path) 
     )
     assert b"is no alert event" in done.stderr
     assert done.stdout.decode().splitlines() == newest(app)
+
+
+def test_the_consumer_of_the_readme_sees_them_too(app: App) -> None:
+    section = README.read_text().partition("## For programs\n")[2].partition("\n## ")[0]
+    (program,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(program.splitlines()) <= 10
+    environment = os.environ | {"STREAMGAUGE_CONFIG": str(app.config), "PYTHONUNBUFFERED": "1"}
+    path = app.folder / "consumer.log"
+    with path.open("wb") as out:
+        running = subprocess.Popen(
+            [sys.executable, "-c", program], stdout=out, stderr=out, cwd=ROOT, env=environment
+        )
+    due = {orjson.loads(line)["incident"] for line in newest(app)}
+    assert due
+    try:
+        told = lambda: due <= {line.partition(" ")[0] for line in path.read_text().splitlines()}  # noqa: E731
+        wait_until(told, 30, f"all open ones: {due}")
+    finally:
+        running.kill()
+        running.wait(10)
 
 
 def test_a_service_goes_on_where_its_group_was_and_is_told_nothing_twice(
