@@ -8,7 +8,7 @@ ROWS ?=
 MINUTES ?= 30
 JOBS ?= 3
 
-.PHONY: help test test-long test-quick lint types demo demo-verify crash bench bench-quick study study-quick study-readme soak soak-quick chaos chaos-quick chaos-readme profile readme contract asyncapi-parser clean
+.PHONY: help test test-long test-quick lint types demo demo-verify crash bench bench-quick study study-quick study-readme soak soak-quick chaos chaos-quick chaos-readme profile readme readme-incidents contract asyncapi-parser clean
 
 help:
 	@echo "make test         lint, types, unit, property and real-Kafka tests"
@@ -21,6 +21,7 @@ help:
 	@echo "make study        what the defaults detect and what they raise for nothing; bench/study/"
 	@echo "make study-readme  the README's section on detection from bench/study/results.json"
 	@echo "make readme       the README's section on cost from bench/results.json"
+	@echo "make readme-incidents  the README's section on incidents from the commands, on real Kafka"
 	@echo "make contract     the schema of the alerts and the AsyncAPI document from the code"
 	@echo "make asyncapi-parser  the official parser reads the AsyncAPI document; needs node"
 	@echo "make soak         30 minutes under load, the slope of the memory"
@@ -98,6 +99,9 @@ profile: $(VENV)/.ready
 
 readme: $(VENV)/.ready
 	$(BIN)/python -m bench.readme
+
+readme-incidents: $(VENV)/.demo
+	$(BIN)/python -m tests.readme_incidents
 
 contract: $(VENV)/.ready
 	$(BIN)/python -m consumer.asyncapi

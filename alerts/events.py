@@ -179,8 +179,9 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
         str,
         says(
             "recovered: all is as before. settled: what did not return is the new normal. "
-            "expired: no longer watched. data_back: of a no_data incident. operator: somebody "
-            "said so. accepted: somebody said that it is the new normal. More may come."
+            "expired: no longer watched, or a day without such records. data_back: of a no_data "
+            "incident. operator: somebody said so. accepted: somebody said that it is the new "
+            "normal. More may come."
         ),
     ]
     changes: Annotated[tuple[ChangedFeature, ...], says("The most important one first.")]

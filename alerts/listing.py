@@ -89,7 +89,7 @@ def listed(
         ranked: Changes, the most important one first, and whether they are still changed.
     """
     changes = [
-        _changed(change, active, MOVED[rank >= FIRST])
+        changed_feature(change, active, MOVED[rank >= FIRST])
         for rank, (change, active) in enumerate(ranked[:MOST_CHANGES])
     ]
     while True:
@@ -153,7 +153,14 @@ def _built(
     )
 
 
-def _changed(change: Change, active: bool, most: int) -> ChangedFeature:
+def changed_feature(change: Change, active: bool = True, most: int = MOVED[0]) -> ChangedFeature:
+    """A change as events have it.
+
+    Args:
+        change: Of a detector.
+        active: Whether it goes on.
+        most: Categories or ranges that are kept of those that moved.
+    """
     return ChangedFeature(
         feature=change.feature,
         role=_role(change.feature),

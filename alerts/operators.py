@@ -157,7 +157,7 @@ def table(held: Sequence[Operator], events: Iterable[Event], width: int) -> list
         width: Characters of a line.
     """
     if not held:
-        return ["nothing is silenced"]
+        return ["nothing is silenced (what was said counts once a worker has read it)"]
     count: dict[str, int] = {}
     for event in events:
         if is_open(event) and isinstance(event, Opened | Updated | NoData) and event.silenced:

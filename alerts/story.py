@@ -1,13 +1,14 @@
-"""Incidents for a person who looks at them: a table of all, and the whole story of one. Pure."""
+"""The whole story of one incident for a person who looks at it. Pure."""
 
 from __future__ import annotations
 
-import textwrap
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from alerts.bars import bars
+from alerts.bars import bars, course
+from alerts.causes import together
 from alerts.event_parts import ChangedFeature
 from alerts.events import (
     DataLoss,
@@ -22,13 +23,15 @@ from alerts.events import (
     Updated,
     event_type,
 )
-from alerts.read import Incident, is_open, is_silenced, state_of
-from alerts.texts import phrase, printable, short
-from alerts.units import between, moment, number
+from alerts.lines import cut, wrapped
+from alerts.overview import NARROWEST, began, cause_word, state_word
+from alerts.read import Incident
+from alerts.texts import WHY, cause_text, phrase, printable, short
+from alerts.units import between, duration, microseconds, moment, number, share
 from sketches.before_after import Comparison
 
-NARROWEST: Final = 60  # characters of a line; a narrower terminal wraps
 MOST_FEATURES: Final = 12
+MOST_MOVED: Final = 5
 MOST_BESIDE: Final = 10
 NEAR: Final = timedelta(hours=1)  # what begins that near may have the same cause
 MARGIN: Final = timedelta(minutes=10)  # records may be written so much later than their time
@@ -43,55 +46,17 @@ class Seen(NamedTuple):
         parts: Of the features that changed, in what they were before and after the onset.
         note: Why there is nothing, or not all; empty: all is there.
         deployed: (time, version) of the model's versions that begin near the onset.
+        traffic: End of each window, microseconds, and its records; empty: not asked for.
+        lengths: Of what is shown before and after the onset, microseconds.
+        sent_again: The records were written long after their own time.
     """
 
     parts: Mapping[Part, Comparison]
     note: str = ""
     deployed: Sequence[tuple[str, str]] = ()
-
-
-def table(incidents: Iterable[Incident], width: int = 80) -> list[str]:
-    """Two lines for each incident, the worst first; one line if there is none.
-
-    Args:
-        incidents: As they stand.
-        width: Characters of a line.
-    """
-    rows = ranked(incidents)
-    if not rows:
-        return ["no incidents"]
-    width = max(width, NARROWEST)
-    times = [_moment(began(each.event)) for each in rows]
-    long = max(map(len, times))
-    told = [f"{'ID':8} {'SEVERITY':8} {'STATE':8} {'CAUSE':12} {'SINCE':{long}} OWNER"]
-    for each, since in zip(rows, times, strict=True):
-        event = each.event
-        row = (
-            f"{each.id[:8]:8} {event.severity:8} {_state(event):8} {_cause(event):12} "
-            f"{since:{long}} {short(event.owner or '-')}"
-        )
-        told += [_cut(row, width), _cut(f"  {printable(event.summary)}", width)]
-    return told
-
-
-def ranked(incidents: Iterable[Incident]) -> list[Incident]:
-    """Open ones first, then by severity, then those that began first, then by id."""
-    return sorted(
-        incidents,
-        key=lambda each: (
-            each.state != "open",
-            each.event.severity != "critical",
-            began(each.event) or "",
-            each.id,
-        ),
-    )
-
-
-def began(event: Event) -> str | None:
-    """When what an event is about began, as far as it is known."""
-    if isinstance(event, Opened | Updated | Resolved):
-        return event.onset
-    return event.since if isinstance(event, NoData) else event.time
+    traffic: Mapping[int, int] = {}
+    lengths: tuple[int, int] = (0, 0)
+    sent_again: bool = False
 
 
 def story(
@@ -112,14 +77,15 @@ def story(
     """
     width = max(width, NARROWEST)
     last = history[-1]
-    told = [*_wrapped(last.summary, width), *_head(last, width), "", "TIME LINE"]
+    told = [*wrapped(last.summary, width), *_head(last, width), "", "TIME LINE"]
     told += _time_line(history, width)
     if isinstance(last, Opened | Updated | Resolved) and last.changes:
         told += ["", "WHAT CHANGED, before → after"]
         told += _features(last, seen, width)
+    else:
+        told += ["", "IN WORDS", *wrapped(last.text, width)]
     if near := _beside(last, beside, seen):
-        told += ["", "WHAT ELSE CHANGED THEN", *(_cut(each, width) for each in near)]
-    told += ["", "IN WORDS", *_wrapped(last.text, width)]
+        told += ["", "WHAT ELSE CHANGED THEN", *(cut(each, width) for each in near)]
     if isinstance(last, Opened | Updated | Resolved) and last.evidence.ranges:
         told += ["", "EVIDENCE", *_evidence(last, width)]
     if replay:
@@ -127,30 +93,36 @@ def story(
     return told
 
 
-def replays(event: Event, app: str, learn_for: timedelta) -> list[str]:
+def replays(
+    event: Event, seen: Seen, app: str, learn_for: timedelta, more: Sequence[str] = ()
+) -> list[str]:
     """The commands that replay what an event tells; none if it names no time.
 
     Args:
         event: The newest of its incident.
+        seen: What is known of its records.
         app: Setting of that name.
         learn_for: How much a baseline learns from.
+        more: Options that name the configuration.
     """
     if not isinstance(event, Opened | Updated | Resolved) or not event.changes:
         return []
     onset, end = _time(event.onset), _time(event.evidence.end)
-    start, stop = _written(onset - max(learn_for, NEAR)), _written(end + MARGIN)
-    topic = printable(event.topic)
-    return [
-        f"streamgauge replay 'topic:{topic}@{start}..{stop}' --baseline-until {_written(onset)}",
-        f"streamgauge replay --log topic:{printable(app)}-profiles",
-    ]
+    source = f"topic:{event.topic}"
+    if not seen.sent_again:  # the range is that of Kafka's times
+        source += f"@{_written(onset - max(learn_for, NEAR))}..{_written(end + MARGIN)}"
+    words = [["replay", source, "--baseline-until", _written(onset)]]
+    words.append(["replay", "--log", f"topic:{app}-profiles"])
+    return [printable(shlex.join(["streamgauge", *each, *more])) for each in words]
 
 
 def _head(event: Event, width: int) -> list[str]:
-    state = _state(event)
+    state = state_word(event)
     facts = [f"#{event.incident}", event.severity, "" if state == "told" else state]
-    facts.append(f"cause: {_cause(event)}" if _cause(event) != "-" else "")
-    told = [_cut(", ".join(filter(None, facts)), width)]
+    facts.append(f"cause: {cause_word(event)}" if cause_word(event) != "-" else "")
+    told = [cut(", ".join(filter(None, facts)), width)]
+    if isinstance(event, Opened | Updated | Resolved) and event.changes:
+        told += _looks(event, width)
     labels = " ".join(f"{short(name)}={short(value)}" for name, value in event.labels.items())
     for name, value in (
         ("acked", _acked(event)),
@@ -164,11 +136,18 @@ def _head(event: Event, width: int) -> list[str]:
     return told
 
 
-def _state(event: Event) -> str:
-    """Of an open incident also whether somebody looks after it, or nobody is to be called."""
-    if is_silenced(event):
-        return "silenced"
-    return "acked" if is_open(event) and _acked(event) else state_of(event)
+def _looks(event: IncidentEvent, width: int) -> list[str]:
+    """Where to look, and what it was compared with."""
+    many, watched, lead = event.features_total, event.features_watched, event.changes[0]
+    told = [f"likely    {cause_text(event.cause)}"]
+    if together(many, watched) and watched is not None:
+        text = (
+            f"{many:,} of {watched:,} features moved together: a join, a schema, a unit, a source"
+        )
+        told.append(f"upstream  {text}")
+    baseline = f"baseline {short(lead.baseline, 13)} of" if lead.baseline else "while learning:"
+    told.append(f"against   {baseline} {lead.baseline_sample:,} records")
+    return [line for each in told for line in wrapped(each, width, " " * 10)]
 
 
 def _acked(event: Event) -> str:
@@ -197,7 +176,7 @@ def _time_line(history: Sequence[Event], width: int) -> list[str]:
     return [
         line
         for time, word, text in told
-        for line in _wrapped(f"{time:{long}} {word:10} {text}", width, long + 12)
+        for line in wrapped(f"{time:{long}} {word:10} {text}", width, " " * (long + 12))
     ]
 
 
@@ -206,11 +185,11 @@ def _word(event: Event) -> str:
 
 
 def _news(event: Event) -> str:
-    if isinstance(event, Updated):
-        why = ", ".join(short(each) for each in event.why)
-        return f"{event.severity}: {why}; {_count(event)}"
-    if isinstance(event, Opened):
-        return f"{event.severity}: {_count(event)}"
+    if isinstance(event, Opened | Updated):
+        why = event.why if isinstance(event, Updated) else ()
+        words = [_why(event, each) for each in why if each != "reopened"]
+        lead = [phrase(event.changes[0], _apart(event), moved=1)] if event.changes else []
+        return f"{event.severity}: {'; '.join([*words, *lead, _count(event)])}"
     if isinstance(event, Resolved):
         lasted = between(event.onset, event.time or event.onset)
         return f"{short(event.reason)}, {lasted} after its onset"
@@ -221,26 +200,50 @@ def _news(event: Event) -> str:
     return short(event.limit) if isinstance(event, LimitReached) else event.severity
 
 
+def _why(event: IncidentEvent, reason: str) -> str:
+    if reason == "acknowledged" and event.acknowledged is not None:
+        said = event.acknowledged
+        return f"acknowledged by {short(said.by)}" + (f" ({short(said.why)})" if said.why else "")
+    return WHY.get(reason, short(reason))
+
+
+def _apart(event: IncidentEvent) -> bool:
+    """Whether it takes version and segment to say which part of the model changed."""
+    return len(event.versions) > 1 or len(event.segments) > 1
+
+
 def _count(event: IncidentEvent) -> str:
     changes = f"{event.changes_total:,} change{'s' * (event.changes_total != 1)}"
     if not event.features_total:
         return changes
     of = "" if event.features_watched is None else f" of {event.features_watched:,}"
-    return f"{changes}, in {event.features_total:,}{of} features"
+    return f"{changes} in {event.features_total:,}{of} features"
 
 
 def _features(event: IncidentEvent, seen: Seen, width: int) -> list[str]:
     told = []
-    parts = len(event.versions) > 1 or len(event.segments) > 1
+    if seen.parts:
+        before, after = map(duration, seen.lengths)
+        told.append(f"(pictures: records of {before} before the onset and of {after} after it)")
     shown: set[Part] = set()
     for each in event.changes[:MOST_FEATURES]:
-        told += _wrapped(phrase(each, parts) + ("" if each.active else ", ended"), width, 2)
-        told += _wrapped(
-            f"  {short(each.detector)} at {number(each.score, 2)} times its threshold, "
+        ended = "" if each.active else ", ended"
+        told += wrapped(phrase(each, _apart(event), moved=0) + ended, width, "  ")
+        told += wrapped(
+            f"{short(each.detector)} at {number(each.score, 2)} times its threshold, "
             f"{each.sample:,} records since {moment(each.onset)}",
             width,
-            4,
+            "    ",
+            "  ",
         )
+        told += [
+            f"    {short(one.name) or '(empty)':18} {share(one.before):>7} → {share(one.after)}"
+            for one in (each.top[:MOST_MOVED] if each.signal in ("distance", "shape") else ())
+        ]
+        if each.signal == "volume" and seen.traffic:
+            ends, counts = zip(*sorted(seen.traffic.items()), strict=True)
+            onset = microseconds(event.onset)
+            told += [f"    {line}" for line in course(ends, counts, onset, width - 4)]
         part = each.version, each.segment, each.feature
         found = seen.parts.get(part)
         if found is not None and part not in shown:
@@ -249,7 +252,7 @@ def _features(event: IncidentEvent, seen: Seen, width: int) -> list[str]:
     if (rest := event.changes_total - min(len(event.changes), MOST_FEATURES)) > 0:
         told.append(f"and {rest:,} more")
     if seen.note:
-        told += _wrapped(f"({seen.note})", width)
+        told += wrapped(f"({seen.note})", width)
     return told
 
 
@@ -277,7 +280,7 @@ def _beside(event: Event, others: Iterable[Incident], seen: Seen) -> list[str]:
 
 
 def _evidence(event: IncidentEvent, width: int) -> list[str]:
-    told = [_cut(f"topic {short(event.topic)}, records of {event.evidence.start} on", width)]
+    told = [cut(f"topic {short(event.topic)}, records of {event.evidence.start} on", width)]
     told += [
         f"  partition {each.partition}, offsets {each.start} to {each.stop - 1}"
         for each in event.evidence.ranges[:MOST_BESIDE]
@@ -291,10 +294,6 @@ def _changes(event: Event) -> tuple[ChangedFeature, ...]:
     return event.changes if isinstance(event, Opened | Updated | Resolved) else ()
 
 
-def _cause(event: Event) -> str:
-    return "-" if isinstance(event, DataLoss | LimitReached | Operator | Heartbeat) else event.cause
-
-
 def _moment(time: str | None) -> str:
     return "-" if time is None else moment(time)
 
@@ -305,13 +304,3 @@ def _time(text: str) -> datetime:
 
 def _written(time: datetime) -> str:
     return time.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else f"{line[: width - 1]}…"
-
-
-def _wrapped(text: str, width: int, indent: int = 0) -> list[str]:
-    return textwrap.wrap(
-        printable(text), width, subsequent_indent=" " * indent, break_on_hyphens=False
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -13,19 +12,13 @@ from alerts.events import (
     Operator,
     Resolved,
 )
+from alerts.lines import COLOURS, wrapped
 from alerts.read import Message, is_silenced, with_values
 from alerts.texts import printable
 from alerts.units import moment
 
 NARROWEST: Final = 40  # characters of a line; a narrower terminal wraps by itself
-_COLOURS: Final = {
-    "CRITICAL": "1;31",
-    "WARNING": "33",
-    "RESOLVED": "32",
-    "SILENCED": "2",
-    "OPERATOR": "36",
-    "ALIVE": "2",
-}
+_COLOURS: Final = {**COLOURS, "OPERATOR": "36", "ALIVE": "2"}
 
 
 def render(event: Event, colour: bool = False, width: int | None = None) -> str:
@@ -42,15 +35,11 @@ def render(event: Event, colour: bool = False, width: int | None = None) -> str:
     head = f"{word:8} {time} "
     told = f"{head}{printable(event.summary)}  {mark}"
     if width is not None:
-        told = _wrapped(told, max(width, NARROWEST))
+        told = "\n".join(wrapped(told, max(width, NARROWEST), " " * 9))
     if not colour:
         return told
     coloured = f"\x1b[{_COLOURS[word]}m{word:8}\x1b[0m"
     return f"{coloured}{told[8 : -len(mark)]}\x1b[2m{mark}\x1b[0m"
-
-
-def _wrapped(line: str, width: int) -> str:
-    return "\n".join(textwrap.wrap(line, width, subsequent_indent=" " * 9, break_on_hyphens=False))
 
 
 def _word(event: Event) -> str:

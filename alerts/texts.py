@@ -84,6 +84,11 @@ def feature_name(change: ChangedFeature) -> str:
     return "" if change.role == "model" else change.role
 
 
+def cause_text(cause: Cause) -> str:
+    """What lies behind it, for people: where to look."""
+    return _CAUSES.get(cause, cause.replace("_", " "))
+
+
 def incident_texts(event: IncidentEvent) -> tuple[str, str]:
     """The line and the paragraph of an event whose ``summary`` and ``text`` are empty yet."""
     who = subject(event.topic, event.model, event.versions, event.segments)
@@ -142,6 +147,16 @@ _CAUSES: Final[dict[Cause, str]] = {
     "version": "the deploy: only versions that are new have changed",
     "new_category": "new values: the baseline never had them",
     "gradual": "a slow drift, not a break",
+}
+WHY: Final = {
+    "flapping": "comes and goes",
+    "severity": "more severe",
+    "features": "more features",
+    "cause": "root cause seen",
+    "effect": "doubled",
+    "direction": "turned round",
+    "silence_ended": "no longer silenced",
+    "reminder": "still open",
 }
 
 

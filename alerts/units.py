@@ -82,6 +82,11 @@ def rfc3339(microseconds: int) -> str:
     return _date(microseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def microseconds(time: str) -> int:
+    """Of a time as ``rfc3339`` writes it."""
+    return (datetime.fromisoformat(time) - _EPOCH) // timedelta(microseconds=1)
+
+
 def moment(time: str, beside: str | None = None) -> str:
     """A time for people: ``2026-11-24T03:10Z``, with seconds if it has any.
 

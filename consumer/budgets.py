@@ -118,7 +118,8 @@ def _stream_lines(stream: StreamBudget) -> list[str]:
         words = ("seen from", f"{least:.3g}", unit, signal, feature)
         text.append("    " + " ".join(word for word in words if word))
     if len(worst) > WORST:
-        text.append(f"    and {len(worst) - WORST} features from less")
+        rest = len(worst) - WORST
+        text.append(f"    and {rest} feature{'s' * (rest > 1)} from less")
     return text
 
 

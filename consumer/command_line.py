@@ -106,3 +106,8 @@ def fail(text: str, status: int = USER_MISTAKE) -> NoReturn:
 def end(status: int) -> NoReturn:
     """End with a status."""
     raise SystemExit(status)
+
+
+def config_words(config: Path | None) -> list[str]:
+    """For a command line that is to be given once more."""
+    return ["-c", str(config)] if config is not None else []

@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from consumer.command_line import Bootstrap, Config, Set, end, explained, fail, load_settings
+from consumer.command_line import (
+    Bootstrap,
+    Config,
+    Set,
+    config_words,
+    end,
+    explained,
+    fail,
+    load_settings,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,6 +40,10 @@ def incidents(
         str | None, typer.Option(metavar="PATTERN", help="Only models that it fits.")
     ] = None,
     severity: Annotated[Literal["warning", "critical"] | None, typer.Option()] = None,
+    pending: Annotated[
+        bool,
+        typer.Option("--pending", help="What may become one as well; reads the profiles log."),
+    ] = False,
     label: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Only with this label. May be repeated."),
@@ -39,13 +52,16 @@ def incidents(
     """List the incidents that are open, the worst first."""
     with explained():
         settings = load_settings(config, set_, bootstrap, need_inputs=False)
+        if pending and json:
+            fail("--pending is for people; streamgauge models --json has it")
         pairs = [one.partition("=") for one in label or ()]
         for name, equals, _ in pairs:
             if not equals:
                 fail(f"--label {name}: write NAME=VALUE")
         labels = {name: value for name, _, value in pairs}
         show = import_module("consumer.incidents").show_all
-        end(show(settings, all_=all_, json=json, model=model, severity=severity, labels=labels))
+        wanted = {"all_": all_, "json": json, "pending": pending}
+        end(show(settings, **wanted, model=model, severity=severity, labels=labels))
 
 
 def incident(
@@ -66,6 +82,7 @@ def incident(
         settings = load_settings(config, set_, bootstrap, need_inputs=False)
         known = import_module("consumer.incidents")
         try:
-            end(known.show_one(settings, id_, json=json, plot=plot))
+            more = config_words(config)
+            end(known.show_one(settings, id_, json=json, plot=plot, more=more))
         except known.NoSuchIncidentError as error:
             fail(str(error))

@@ -5,14 +5,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.models import OptionInfo
 
 from alerts.commands import ANY, Kind, Match
-from consumer.command_line import Bootstrap, Config, Set, end, explained, fail, load_settings
+from consumer.command_line import (
+    Bootstrap,
+    Config,
+    Set,
+    config_words,
+    end,
+    explained,
+    fail,
+    load_settings,
+)
 
 if TYPE_CHECKING:
     from consumer.operator_words import Written
@@ -83,12 +91,12 @@ def silence(
         written = _written(by, why, id_)._replace(until=until, lasts=for_)
         if ends is None:
             given = command("silence", now(), written, match)
-            end(give(settings, given, known, _config(config)))
+            end(give(settings, given, known, config_words(config)))
         if match != Match() or for_ is not None or until is not None:
             fail("--end ID ends all of it; leave out patterns, --for and --until")
         whole = command_id(known, ends.removeprefix("#").lower(), settings.alerts_topic)
         given = command("end", now(), written, ends=whole)
-        end(give(settings, given, known, _config(config)))
+        end(give(settings, given, known, config_words(config)))
 
 
 def silences(
@@ -131,7 +139,7 @@ def ack(
     """Say that somebody looks after an incident: no reminders from then on."""
     with _explained():
         settings = load_settings(config, set_, bootstrap, need_inputs=False)
-        _answer("ack", incident, settings, _written(by, why, id_), _config(config))
+        _answer("ack", incident, settings, _written(by, why, id_), config_words(config))
 
 
 def resolve(
@@ -146,7 +154,7 @@ def resolve(
     """Close an incident; it is opened again when its change grows."""
     with _explained():
         settings = load_settings(config, set_, bootstrap, need_inputs=False)
-        _answer("resolve", incident, settings, _written(by, why, id_), _config(config))
+        _answer("resolve", incident, settings, _written(by, why, id_), config_words(config))
 
 
 def expect(
@@ -174,7 +182,7 @@ def expect(
 
         written = _written(by, why, id_)._replace(since=from_, until=until)
         given = command("expect", now(), written, match)
-        end(give(settings, given, newest(settings), _config(config)))
+        end(give(settings, given, newest(settings), config_words(config)))
 
 
 def accept(
@@ -198,7 +206,7 @@ def accept(
 
         written = _written(by, why, id_)._replace(since=from_)
         given = command("accept", now(), written, Match(topic, model, version, segment))
-        end(give(settings, given, newest(settings), _config(config)))
+        end(give(settings, given, newest(settings), config_words(config)))
 
 
 def _answer(kind: Kind, name: str, settings: Settings, written: Written, more: list[str]) -> None:
@@ -216,11 +224,6 @@ def _written(by: str | None, why: str | None, id_: str | None) -> Written:
     from consumer.operator_words import Written  # noqa: PLC0415
 
     return Written(id_.lower() if id_ else uuid.uuid4().hex[:20], by or operator(), why)
-
-
-def _config(config: Path | None) -> list[str]:
-    """For the command line that gives a command once more."""
-    return ["-c", str(config)] if config is not None else []
 
 
 @contextmanager

@@ -47,11 +47,16 @@ class Held(NamedTuple):
         windows: Of the features wanted.
         deployed: Version -> end of its first window, of those that begin within the span.
         whole: All was read in time.
+        traffic: End of each window and its records, of all versions and segments; empty unless the
+            incident is about the model as a whole.
+        behind: How long after its end the promptest window was written, microseconds.
     """
 
     windows: Windows
     deployed: Mapping[str, int]
     whole: bool
+    traffic: Mapping[int, int] = {}
+    behind: int = 0
 
 
 def windows(
@@ -73,44 +78,51 @@ def windows(
         start = admin.offsets({place: "earliest"})[place]
     deadline = time.monotonic() + PATIENCE
     late = False
+    behind: list[int] = []
     firsts: dict[str, int] = {}
 
     def records() -> Iterator[ProfileRecord]:
         nonlocal late
         for raw in read_range(settings.kafka, place, start, stop, group=settings.group):
-            for value in raw.values:
+            for at, value in zip(raw.timestamps.tolist(), raw.values, strict=True):
                 record = _profile(value)
                 if record is None or (record.topic, record.model) != (event.topic, event.model):
                     continue
                 if when.since < record.end <= when.until:
                     firsts[record.version] = min(firsts.get(record.version, record.end), record.end)
+                    behind[:] = [min([at - record.end, *behind])]
                     yield record
             late = time.monotonic() > deadline
             if late:
                 return
 
-    found = gathered(records(), parts)
+    whole = any(not each.feature for each in event.changes)
+    found, traffic = gathered(records(), parts, whole)
     oldest = min(firsts.values(), default=0)
     deployed = {version: end for version, end in firsts.items() if version and end > oldest}
-    return Held(found, deployed, not late)
+    return Held(found, deployed, not late, traffic, *behind)
 
 
-def gathered(records: Iterable[ProfileRecord], parts: Sequence[Part]) -> Windows:
-    """The windows of one model, all input partitions together, of some features.
+def gathered(
+    records: Iterable[ProfileRecord], parts: Sequence[Part], whole: bool = False
+) -> tuple[Windows, dict[int, int]]:
+    """The windows of one model, all input partitions together, and the records in each.
 
     Args:
         records: Of the profiles log, in order; repetitions count once, what cannot be read not at
             all.
-        parts: What is wanted.
+        parts: Features that are wanted.
+        whole: Whether the records are.
     """
     features: dict[tuple[str, str], set[str]] = {}
     for version, segment, feature in parts:
         features.setdefault((version, segment), set()).add(feature)
     held: dict[tuple[int, int, str, str], dict[int, bytes]] = {}
     found: Windows = {}
+    traffic: dict[int, int] = {}
     for each in records:
-        names = features.get((each.version, each.segment))
-        if names is None:
+        names = features.get((each.version, each.segment), set())
+        if not names and not whole:
             continue
         pieces = held.setdefault((each.partition, each.end, each.version, each.segment), {})
         if len(pieces) == each.parts or each.part in pieces:
@@ -122,11 +134,15 @@ def gathered(records: Iterable[ProfileRecord], parts: Sequence[Part]) -> Windows
             one = codec.decode([pieces[at] for at in sorted(pieces)])
         except codec.CodecError:
             continue
+        if whole:
+            traffic[each.end] = traffic.get(each.end, 0) + one.records
+        if not names:
+            continue
         of_part = found.setdefault((each.version, each.segment), {})
         one = one.select(sorted(names))
         before = of_part.get(each.end)
         of_part[each.end] = one if before is None else profile.merge([before, one])
-    return found
+    return found, traffic
 
 
 def compared(found: Windows, parts: Sequence[Part], onset: int) -> dict[Part, Comparison]:

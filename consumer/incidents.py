@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 from alerts.events import Event, EventFormatError, Opened, Resolved, Updated
+from alerts.overview import Pending, ranked, table
 from alerts.read import Incident, State, as_it_stands, fits, with_values
-from alerts.story import Seen, ranked, replays, story, table
+from alerts.story import Seen, replays, story
 from alerts.units import rfc3339
+from consumer.durations import DAY
 from consumer.incident_profiles import compared, span, wanted, windows
 from consumer.kafka import Admin
 from consumer.settings import Settings
@@ -35,8 +39,18 @@ def show_all(
     model: str | None,
     severity: Severity | None,
     labels: Mapping[str, str],
+    pending: bool = False,
 ) -> int:
     """Print the incidents that are open, or all; exit status.
+
+    Args:
+        settings: Where they are.
+        all_: Those that are not open as well.
+        json: For machines.
+        model: Only those of models that this shell pattern fits.
+        severity: Only those of it.
+        labels: Only those with these labels.
+        pending: What may become one as well; it takes reading the profiles log.
 
     Raises:
         KafkaFailure: The alerts topic cannot be read.
@@ -53,12 +67,22 @@ def show_all(
     if json:
         _print(found[each.id][1].decode() for each in ranked(chosen))
     else:
-        _print(table(chosen, _width()))
+        more = _pending(settings, model) if pending else ()
+        _print(table(chosen, _width(), more, sys.stdout.isatty()))
     return 0
 
 
-def show_one(settings: Settings, name: str, *, json: bool, plot: Path | None) -> int:
+def show_one(
+    settings: Settings, name: str, *, json: bool, plot: Path | None, more: Sequence[str] = ()
+) -> int:
     """Print the story of an incident, and draw it; exit status.
+
+    Args:
+        settings: Where it is.
+        name: Its id, or how that begins.
+        json: Its events, for machines, and nothing else.
+        plot: Where to draw it.
+        more: Options that name the configuration.
 
     Raises:
         NoSuchIncidentError: None is called so, or more than one.
@@ -75,24 +99,43 @@ def show_one(settings: Settings, name: str, *, json: bool, plot: Path | None) ->
     last = mine[-1]
     seen = Seen({})
     if isinstance(last, Opened | Updated | Resolved):
-        parts = wanted(last)[:MOST_PICTURES]
-        held = windows(settings, Admin(settings.kafka), last, parts)
-        found = held.windows
-        deployed = sorted((rfc3339(end), version) for version, end in held.deployed.items())
-        seen = Seen(compared(found, parts, span(last).onset), deployed=deployed)
-        if not held.whole:
-            seen = seen._replace(note="pictures of a part of the windows: reading took too long")
-        elif parts and not seen.parts:
-            text = f"{settings.profiles_topic} does not hold the windows of that time any more"
-            seen = seen._replace(note=f"no pictures: {text}")
-        if plot is not None:
-            from consumer.plot import draw  # noqa: PLC0415 - loads matplotlib
-
-            draw(plot, last, found, parts, seen.parts)
+        seen = _seen(settings, last, plot)
     beside = [as_it_stands(events[-1][0]) for events in history.values()]
-    again = replays(last, settings.app, timedelta(microseconds=settings.learn_for))
+    again = replays(last, seen, settings.app, timedelta(microseconds=settings.learn_for), more)
     _print(story(mine, beside, seen, again, _width()))
     return 0
+
+
+def _seen(settings: Settings, event: Opened | Updated | Resolved, plot: Path | None) -> Seen:
+    """What the profiles log holds of an incident; it is drawn as well."""
+    parts, when = wanted(event)[:MOST_PICTURES], span(event)
+    held = windows(settings, Admin(settings.kafka), event, parts)
+    found = compared(held.windows, parts, when.onset)
+    note = ""
+    if not held.whole:
+        note = "pictures of a part of the windows: reading took too long"
+    elif parts and not found:
+        note = f"no pictures: {settings.profiles_topic} does not hold that time any more"
+    if plot is not None:
+        from consumer.plot import draw  # noqa: PLC0415 - loads matplotlib
+
+        draw(plot, event, held, parts, found)
+    return Seen(
+        found,
+        note,
+        sorted((rfc3339(end), version) for version, end in held.deployed.items()),
+        held.traffic,
+        (when.onset - when.since, when.until - when.onset),
+        held.behind > DAY,
+    )
+
+
+def _pending(settings: Settings, model: str | None) -> list[Pending]:
+    from consumer.models import read  # noqa: PLC0415 - loads the detect stage
+
+    _, models = read(settings, time.time_ns() // 1_000)
+    found = [one for each in models if (one := each.pending) is not None]
+    return [each for each in found if model is None or fnmatchcase(each.model, model)]
 
 
 def named(

@@ -21,9 +21,10 @@ from sketches.detection import DetectionSettings
 from sketches.given import GivenBaseline
 from sketches.monitor import ModelMonitor
 from sketches.profile import Profile
-from sketches.report import StreamBudget
+from sketches.report import MonitorReport, StreamBudget
 
 _TOGETHER = 2**18  # bytes of profiles that are decoded at once
+RETIRED = 86_400_000_000  # microseconds of the model's data without a record of a version, segment
 _NONE = Standing(0, 0, 0, 0.0, 0, 0, ())  # before the first window
 
 
@@ -32,6 +33,8 @@ class _Kept(msgspec.Struct, frozen=True, array_like=True):
     book: bytes
     versions: dict[str, int | None] = {}
     last: Standing = _NONE
+    lived: int = 0
+    seen: list[tuple[str, str, int]] = []
 
 
 class MonitoredModel:
@@ -58,6 +61,8 @@ class MonitoredModel:
         self._versions = versions or {}
         self._remind_every = remind_every
         self._last = last
+        self._lived = 0  # microseconds of windows with data
+        self._seen: dict[tuple[str, str], int] = {}  # version, segment -> that, at its last record
 
     def fold(self, end: int, window: int, read: Read, ranges: Ranges) -> list[Event]:
         """As ``ModelJudge.fold``."""
@@ -69,7 +74,29 @@ class MonitoredModel:
         since = end - window if self._versions else None
         for version, _ in read.profiles:
             self._versions.setdefault(version, since)
+        report = self._without_retired(report, read, window)
         return list(self._book.apply(report, self._context(ranges)))
+
+    def _without_retired(self, report: MonitorReport, read: Read, window: int) -> MonitorReport:
+        """What is changed in records that come no more is not watched any longer.
+
+        A silent model retires nothing: only windows with data count.
+        """
+        self._lived += window
+        for part in read.profiles:
+            self._seen[part] = self._lived
+        gone = {
+            (version, segment)
+            for version, segment, feature, _ in report.active
+            if feature  # else it is of the model as a whole
+            and self._lived - self._seen.setdefault((version, segment), self._lived) >= RETIRED
+        }
+        for version, segment in sorted(gone):
+            self._monitor.retire(version, segment)
+        if not gone:
+            return report
+        active = tuple(key for key in report.active if not key[2] or key[:2] not in gone)
+        return msgspec.structs.replace(report, active=active)
 
     def budgets(self) -> tuple[StreamBudget, ...]:
         """How each version and segment keeps to its budget."""
@@ -124,7 +151,14 @@ class MonitoredModel:
     def state(self) -> bytes:
         """As ``ModelJudge.state``."""
         return msgspec.msgpack.encode(
-            _Kept(self._monitor.state(), self._book.state(), self._versions, self._last)
+            _Kept(
+                self._monitor.state(),
+                self._book.state(),
+                self._versions,
+                self._last,
+                self._lived,
+                [(*part, at) for part, at in self._seen.items()],
+            )
         )
 
 
@@ -189,7 +223,10 @@ class MonitorJudges:
         if (book.topic, book.model) != (topic, model):
             raise ValueError(f"the state is of model {book.model!r} of topic {book.topic!r}")
         monitor = ModelMonitor.restore(settings, kept.monitor)
-        return MonitoredModel(monitor, book, kept.versions, settings.remind_every, kept.last)
+        found = MonitoredModel(monitor, book, kept.versions, settings.remind_every, kept.last)
+        found._lived = kept.lived
+        found._seen = {(version, segment): at for version, segment, at in kept.seen}
+        return found
 
     def restored_topic(self, topic: str, state: bytes) -> TopicNotices:
         """As ``Judges.restored_topic``."""

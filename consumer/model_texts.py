@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from alerts.lines import cut, wrapped
+from alerts.overview import Pending, pending_text
 from alerts.texts import printable, short
 from alerts.units import duration, number, rfc3339
 from consumer.judges import Standing
@@ -59,6 +61,12 @@ class Watched(NamedTuple):
         return f"learning {_percent(self._learned)}" if self.coverage else "no data yet"
 
     @property
+    def pending(self) -> Pending | None:
+        """Changes that are proposed and not sure enough to be told; None: there is none."""
+        changes = tuple(one for each in self.coverage for one in each.pending)
+        return Pending(self.topic, self.model, changes) if changes else None
+
+    @property
     def _learned(self) -> float:
         return max((each.learned for each in self.coverage), default=0.0)
 
@@ -78,15 +86,15 @@ def table(
     lines: list[str] = []
     for name in sorted(topics):
         mine = [each for each in rows if each.topic == name]
-        lines += ["", _cut(_topic(name, topics[name], now), width)]
+        lines += ["", cut(_topic(name, topics[name], now), width)]
         if not mine:
             lines.append("  no model yet")
             continue
         head = ("MODEL", "STATE", "LAST WINDOW", "RECORDS/S", "OPEN", "FEATURES")
         lines.append(_row(*head))
         for each in mine:
-            lines.append(_cut(_model(each, now), width))
-            lines += [_cut(f"  {note}", width) for note in notes(each)]
+            lines.append(cut(_model(each, now), width))
+            lines += [line for note in notes(each) for line in wrapped(note, width, "    ", "  ")]
     return lines[1:] or ["no window of any topic has been closed yet"]
 
 
@@ -109,8 +117,9 @@ def _row(model: str, state: str, last: str, rate: str, open_: str, features: str
 
 
 def notes(watched: Watched) -> list[str]:
-    """What of a model is still learned, and what cannot be seen."""
-    told = []
+    """What may become an incident, what is still learned, and what cannot be seen."""
+    pending = watched.pending
+    told = [f"pending: {pending_text(pending)}"] if pending is not None else []
     for each in watched.coverage:
         whom = _whom(each)
         if each.learned < 1 and watched.standing.watched and not each.given:
@@ -119,7 +128,9 @@ def notes(watched: Watched) -> list[str]:
             told.append(f"{whom}not watched (detect = false): {_some(each.left_out)}")
         if each.coarse:
             worst = sorted(each.coarse, key=lambda one: -one[2])
-            names = [f"{one[0] or one[1]} under {_effect(*one[1:])}" for one in worst]
+            names = [
+                f"{(one[0] or one[1]).removeprefix('@')} under {_effect(*one[1:])}" for one in worst
+            ]
             told.append(f"{whom}too few records to tell {_some(names)}")
     return [printable(each) for each in told]
 
@@ -139,17 +150,16 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
+def _name(feature: str, signal: str) -> str:
+    return (feature or signal).removeprefix("@")
+
+
 def _effect(signal: str, effect: float) -> str:
     return f"{number(effect, 2)}{_UNITS.get(signal, '')}"
 
 
 def _ago(end: int, now: int) -> str:
     return f"{duration(now - end)} ago" if now > end else "now"
-
-
-def _cut(line: str, width: int) -> str:
-    line = line.rstrip()
-    return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
 def as_json(topics: Mapping[str, TopicFacts], watched: Watched) -> str:
@@ -181,6 +191,20 @@ def as_json(topics: Mapping[str, TopicFacts], watched: Watched) -> str:
                 ],
             }
             for each in watched.coverage
+            if not each.whole
+        ],
+        "pending": [
+            {
+                "version": one.version,
+                "segment": one.segment,
+                "feature": one.feature,
+                "signal": one.signal,
+                "direction": one.direction,
+                "since": rfc3339(one.onset),
+                "part_of_what_it_takes": round(one.score, 3),
+            }
+            for each in watched.coverage
+            for one in each.pending
         ],
     }
     return orjson.dumps(told).decode()

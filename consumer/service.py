@@ -1,8 +1,6 @@
 """Incidents for a Python service, as one member of its own group: at least once, resumed by Kafka.
 
-settings = load("streamgauge.toml", need_inputs=False)
-for incident in incidents(settings, "my-service", severity="critical"):
-act_on(incident.event)
+The README has an example.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from .signals import (
     measure,
     measure_model,
 )
-from .stream import GIVEN, Name, Stream, change_of, key, parts
+from .stream import GIVEN, Name, Stream, change_of, forget_changes, key, parts
 from .succession import inherited, tempered
 from .table import FloatArray
 from .telling import Telling
@@ -200,6 +200,11 @@ class ModelMonitor:
         self._retune()
         self._active = self._keys()
         return [parts(name) for name in begun]
+
+    def retire(self, version: str, segment: str) -> None:
+        """No such records come any more: what is changed in them is found anew if they do."""
+        forget_changes(self._streams, version, segment)
+        self._active = self._keys()
 
     def _add(
         self, name: Name, end: int, window: int, profiles: list[Profile], found: _Found

@@ -10,7 +10,7 @@ import numpy as np
 
 from .baseline import Baseline, Learner, pack_baseline, unpack_baseline
 from .blocks import Block
-from .changed import Finding
+from .changed import Finding, Step
 from .detection import Change, Severity
 from .moved import moved_most
 from .prior import Prior
@@ -130,6 +130,17 @@ class Stream:
             stream.baseline = unpack_baseline(state["baseline"])
             stream.telling = Telling.restore(stream.baseline.layout, state["telling"])
         return stream
+
+
+def forget_changes(streams: Mapping[Name, Stream], version: str, segment: str) -> None:
+    """Nothing is changed any more in the streams of a version and segment."""
+    for name in ((version, segment), (version, segment, GIVEN)):
+        stream = streams.get(name)
+        if stream is not None and stream.watch is not None:
+            over = stream.watch.changed
+            stream.watch.forget(over)
+            if stream.telling is not None:
+                stream.telling.sift(Step([], over, []))
 
 
 def parts(name: Name) -> tuple[str, str]:

@@ -80,6 +80,11 @@ class Watch:
         """Number of the last block; -1: none yet."""
         return self._last.block
 
+    @property
+    def waits(self) -> bool:
+        """Whether something is proposed and not confirmed."""
+        return bool(self._waiting)
+
     def retune(self, thresholds: tuple[Thresholds, Thresholds]) -> None:
         """Hold to another budget; an ADWIN takes its delta when it restarts next."""
         soft, hard = thresholds
@@ -151,6 +156,16 @@ class Watch:
         self._look(last, gates)
         found = self._confirm(last, end, gates)
         return Step(sorted(found + again), recovered, settled)
+
+    def pending(self, gates: Gates) -> tuple[Points, FloatArray, list[tuple[str, int]]]:
+        """Means since what is proposed and not confirmed, their limits; detectors and onsets."""
+        signals = sorted(self._waiting)
+        waiting = [self._waiting[signal] for signal in signals]
+        means = self._last.means(signals)
+        held = np.maximum(means.since([each.block for each in waiting]), 1)
+        points = means.at(held - 1, np.arange(len(signals)))
+        by = [(each.detector, self._last.start(each.block)) for each in waiting]
+        return points, self._limits(points, self._warning, gates.warning), by
 
     def _look(self, last: Dyadic, gates: Gates) -> None:
         """Propose what the means of the last 2, 4, .. blocks show and nothing else did."""

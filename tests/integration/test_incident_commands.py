@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,11 +23,13 @@ from consumer.service import incidents
 from tests.kafka_broker import jars
 from tests.unit.test_contract import ALERTS
 from tests.unit.test_tail import story
-from tests.worker_runs import App
+from tests.waiting import wait_until
+from tests.worker_runs import ROOT, App
 
 pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("incident_commands")]
 
 LOAD = Load(records=16_000, features=5, models=2, per_second=400.0, shift_at=0.6)
+README = ROOT / "README.md"
 JAVA = ALERTS.parent / "examples" / "java" / "Incidents.java"
 
 
@@ -74,12 +78,16 @@ def test_the_open_ones_as_a_table_and_for_machines(app: App) -> None:
     assert max(map(len, lines)) <= 80
     told = [orjson.loads(line) for line in newest(app)]
     assert {event["model"] for event in told} == {"model-0", "model-1"}
-    assert [line[:8] for line in lines[1::2]] == [event["incident"][:8] for event in told]
+    rows = [line[:8] for line in lines[1:] if not line.startswith(" ")]
+    assert rows == [event["incident"][:8] for event in told]
     models = {orjson.loads(line)["model"] for line in newest(app, "--all")}
     assert models >= {"fraud", "credit-risk"}
     (one,) = newest(app, "--model", "*-1")
     assert orjson.loads(one)["model"] == "model-1"
     assert "no incidents" in said(app, "incidents", "--label", "team=risk")
+    pending = said(app, "incidents", "--pending").splitlines()
+    assert [line for line in pending if line in lines] == lines
+    assert "models --json has it" in said(app, "incidents", "--pending", "--json", status=2)
 
 
 def test_the_story_of_one_with_its_pictures(app: App, tmp_path: Path) -> None:
@@ -91,9 +99,9 @@ def test_the_story_of_one_with_its_pictures(app: App, tmp_path: Path) -> None:
         next(line for line in text.splitlines() if line.startswith(f"    {word}"))
         for word in ("before", "after")
     )
-    assert before.endswith("records")
-    assert after.endswith("records")
-    assert f"streamgauge replay --log topic:{app.name}-profiles" in text
+    assert " records" in before
+    assert " records" in after
+    assert f"streamgauge replay --log topic:{app.name}-profiles -c {app.config}" in text
     assert path.read_bytes().startswith(b"\x89PNG")
     text = said(app, "incident", "abc", status=2)
     assert "no incident of topic" in text
@@ -118,6 +126,26 @@ def test_a_consumer_in_java_prints_the_same_incidents(app: App, tmp_path: Path) 
     )
     assert b"is no alert event" in done.stderr
     assert done.stdout.decode().splitlines() == newest(app)
+
+
+def test_the_consumer_of_the_readme_sees_them_too(app: App) -> None:
+    section = README.read_text().partition("## For programs\n")[2].partition("\n## ")[0]
+    (program,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(program.splitlines()) <= 10
+    environment = os.environ | {"STREAMGAUGE_CONFIG": str(app.config), "PYTHONUNBUFFERED": "1"}
+    path = app.folder / "consumer.log"
+    with path.open("wb") as out:
+        running = subprocess.Popen(
+            [sys.executable, "-c", program], stdout=out, stderr=out, cwd=ROOT, env=environment
+        )
+    due = {orjson.loads(line)["incident"] for line in newest(app)}
+    assert due
+    try:
+        told = lambda: due <= {line.partition(" ")[0] for line in path.read_text().splitlines()}  # noqa: E731
+        wait_until(told, 30, f"all open ones: {due}")
+    finally:
+        running.kill()
+        running.wait(10)
 
 
 def test_a_service_goes_on_where_its_group_was_and_is_told_nothing_twice(

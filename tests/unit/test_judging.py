@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from alerts.events import Event, Opened, encode
+from alerts.events import Event, Opened, Resolved, encode
 from alerts.incidents import IncidentBook
 from consumer.completeness import Held
 from consumer.fold import Fold
@@ -18,6 +18,7 @@ from sketches.detection import DetectionSettings, Ownership
 from sketches.monitor import ModelMonitor
 from sketches.profile import Profile, profile_table
 from sketches.table import Table
+from tests.alert_reports import HOUR, T0
 from tests.fold_logs import W, closing, profile, publish
 
 
@@ -96,6 +97,37 @@ def test_a_shift_opens_one_incident_with_its_offsets_and_so_it_does_after_a_snap
     (found,) = opened.evidence.ranges
     assert found.start <= 20_000 < found.stop
     assert resumed == [encode(event) for event in events]
+
+
+def test_what_is_changed_in_a_version_that_is_retired_expires_and_is_found_again() -> None:
+    settings = DetectionSettings(learn_for=48 * HOUR, learn_records=1_000)
+    judges = MonitorJudges("app")
+    model = judges.model("t", "m", settings)
+    r = np.random.default_rng(3)
+
+    def hours(version: str, mean: float, first: int, last: int) -> list[tuple[int, Event]]:
+        nonlocal model
+        told = []
+        for hour in range(first, last):
+            one = _profile(*r.normal(mean, 1.0, 200))
+            read = Read([], one.records, {(version, ""): one}, [])
+            events = model.fold(T0 + (hour + 1) * HOUR, HOUR, read, lambda since, until: ())
+            told += [(hour, event) for event in events]
+            if hour % 10 == 0:
+                model = judges.restored_model("t", "m", settings, model.state())
+        return told
+
+    assert hours("1", 0.0, 0, 60) == []
+    ((_, opened),) = hours("1", 3.0, 60, 72)
+    assert isinstance(opened, Opened)
+    assert hours("2", 0.0, 72, 72 + 23) == []
+    ((hour, over),) = hours("2", 0.0, 95, 110)
+    assert isinstance(over, Resolved)
+    assert (over.incident, over.reason, hour) == (opened.incident, "expired", 72 + 23)
+    # It was not retired after all: what is still changed is told.
+    ((_, again),) = hours("1", 3.0, 110, 125)
+    assert isinstance(again, Opened)
+    assert again.changes[0].feature == "x"
 
 
 def test_a_version_that_comes_after_the_model_counts_as_deployed_after_a_snapshot_too() -> None:
