@@ -27,7 +27,9 @@ def commit() -> str:
     name = subprocess.run(
         [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    dirty = subprocess.run([*git, "diff", "--quiet", "HEAD"], check=False).returncode
+    dirty = subprocess.run(
+        [*git, "diff", "--quiet", "HEAD", "--", ".", ":!bench/chaos.json"], check=False
+    ).returncode
     return name + ("+" if dirty else "")
 
 
