@@ -32,18 +32,16 @@ def tasks(size: Sizes) -> dict[str, Task]:
     found: dict[str, Task] = {}
     for part in range(size.incident_parts):
         found[f"incidents/{part}"] = partial(_incidents, size, part)
-    found["spikes"] = partial(incidents.summed, size.spikes, ("spike",), 9)
     found["faults"] = partial(incidents.summed, size.faults, FAULTS, 7)
     found["flights"] = flights.undisturbed
     for name in _flight_faults(size):
         found[f"flights/{name}"] = partial(_flights, size, name)
     found["not finite"] = partial(robust.not_finite, size.robust, list(KINDS), 10)
     found["restart"] = partial(robust.restarted, size.robust, list(KINDS), 11)
-    for name in nulls | _others():
-        found[f"peers/{name}"] = partial(_peers, size, name)
-    found["cost"] = partial(cost.run, size.cost)
     # By seed, so that a run which is stopped has some of everything.
     for seed in range(max(size.world_seeds, size.fast_seeds, size.null_seeds)):
+        if seed == min(1, size.null_seeds - 1):
+            found |= _beside(size)
         if seed < size.world_seeds:
             found[f"world/{seed}"] = partial(_world, size, seed)
         for per_second in (1_000, 10) if seed < size.fast_seeds else ():
@@ -51,9 +49,18 @@ def tasks(size: Sizes) -> dict[str, Task]:
             found[f"{name}/{seed}"] = partial(_independent, size, per_second, seed)
         for name in nulls if seed < size.null_seeds else ():
             found[f"null/{name}/{seed}"] = partial(_null, size, name, seed)
-        for name in nulls if seed == 0 else ():
-            found[f"raw/{name}"] = partial(_raw, size, name)
     return found
+
+
+def _beside(size: Sizes) -> dict[str, Task]:
+    """Spikes, peers, raw records: what the streams themselves do not wait for."""
+    nulls = streams.nulls(size.null_window, size.null_records)
+    found: dict[str, Task] = {"spikes": partial(incidents.summed, size.spikes, ("spike",), 9)}
+    for name in nulls | _others():
+        found[f"peers/{name}"] = partial(_peers, size, name)
+    for name in nulls:
+        found[f"raw/{name}"] = partial(_raw, size, name)
+    return found | {"cost": partial(cost.run, size.cost)}
 
 
 def _others() -> dict[str, streams.Stream]:
