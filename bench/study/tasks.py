@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -127,15 +128,20 @@ def digest() -> str:
 
 
 def run(
-    size: Sizes, wanted: Mapping[str, Task], folder: Path | None, workers: int
+    size: Sizes,
+    wanted: Mapping[str, Task],
+    folder: Path | None,
+    workers: int,
+    seconds: float = math.inf,
 ) -> dict[str, Any]:
-    """Results by name, of a task or of the cache.
+    """Results by name, of a task or of the cache; those that there was no time for are left out.
 
     Args:
         size: Of the study.
         wanted: Tasks.
         folder: Of the cache; None: none.
         workers: Processes.
+        seconds: After which no task is begun any more.
     """
     each = {key: held for key, held in size._asdict().items() if not key.endswith("_seeds")}
     code = f"{digest()} {orjson.dumps(msgspec.to_builtins(each)).decode()}"
@@ -147,18 +153,25 @@ def run(
             path = _path(folder, key, name)
             if path.exists():
                 found[name] = orjson.loads(path.read_bytes())
-    rest = [name for name in wanted if name not in found]
+    rest = iter([name for name in wanted if name not in found])
     begun = monotonic()
+    going: dict[Future[tuple[float, Any]], str] = {}
     with ProcessPoolExecutor(workers) as pool:
-        going = {pool.submit(_timed, wanted[name]): name for name in rest}
-        for future in as_completed(going):
-            name = going[future]
-            seconds, value = future.result()
-            found[name] = value
-            if folder is not None:
-                _path(folder, key, name).write_bytes(orjson.dumps(value))
-            sys.stderr.write(f"{monotonic() - begun:7.1f} s  {name} (CPU {seconds:.1f} s)\n")
-    return {name: found[name] for name in wanted}
+        while True:
+            while len(going) < workers and monotonic() - begun < seconds:
+                begin = next(rest, None)
+                if begin is None:
+                    break
+                going[pool.submit(_timed, wanted[begin])] = begin
+            if not going:
+                break
+            for future in wait(going, return_when=FIRST_COMPLETED).done:
+                name = going.pop(future)
+                cpu, found[name] = future.result()
+                if folder is not None:
+                    _path(folder, key, name).write_bytes(orjson.dumps(found[name]))
+                sys.stderr.write(f"{monotonic() - begun:7.1f} s  {name} (CPU {cpu:.1f} s)\n")
+    return {name: found[name] for name in wanted if name in found}
 
 
 def _timed(task: Task) -> tuple[float, Any]:
