@@ -79,8 +79,9 @@ bench-quick: $(VENV)/.ready
 	$(BIN)/python -m bench --quick
 
 # Parts that are done are kept in .study until the code that decides changes: it can be interrupted.
+# MINUTES=30 begins no part after so long, and reports what there is.
 study: $(VENV)/.demo
-	$(BIN)/python -m bench.study --out bench/study
+	$(BIN)/python -m bench.study --out bench/study $(if $(MINUTES),--minutes $(MINUTES))
 
 study-quick: $(VENV)/.demo
 	$(BIN)/python -m bench.study --quick

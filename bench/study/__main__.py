@@ -31,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run of under 90 s")
     parser.add_argument("--only", help="tasks that begin so, into the cache, and no report")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no part after them")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, help="folder of results.json, STUDY.md and pictures")
     parser.add_argument("--readme", action="store_true", help="write the README's section alone")
@@ -43,7 +44,8 @@ def main() -> int:
     every = tasks.tasks(size)
     if options.only is not None:
         every = {name: task for name, task in every.items() if name.startswith(options.only)}
-    found = tasks.run(size, every, None if options.quick else CACHE, options.workers)
+    cache = None if options.quick else CACHE
+    found = tasks.run(size, every, cache, options.workers, options.minutes * 60)
     if options.only is not None:
         say(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
         return 0
@@ -54,6 +56,8 @@ def main() -> int:
             "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
             "cores": os.cpu_count() or 1,
             "quick": options.quick,
+            "seeds": rows.seeds(found),
+            "left_out": [name for name in every if name not in found],
             "rows": {key: row.plain() for key, row in rows.rows(found, size).items()},
             "streams": rows.detectors(found, size),
             "incidents": rows.of_incidents(found),

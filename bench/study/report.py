@@ -22,12 +22,16 @@ def markdown(results: Mapping[str, Any]) -> str:
         f"cores, {versions}; one setting for all streams, the default one: 5 warnings and 1 "
         "critical incident allowed a model and week.\n\n"
     )
+    if results["left_out"]:
+        head += f"There was no time for {len(results['left_out'])} parts of it.\n\n"
     return head + "\n".join([_rows(results), _incidents(results), _streams(results)])
 
 
 def _rows(results: Mapping[str, Any]) -> str:
     lines = ["| row | what | measured | must | model-weeks | |", "|---|---|---|---|---|---|"]
     for number, row in results["rows"].items():
+        if not row["value"]:
+            lines.append(f"| {number} | {row['title']} | | | | **fail** |")
         for at, name in enumerate(row["value"]):
             must = row["must"].get(name, row["must"]) if number != "1" else row["must"]
             head = f"{number} | {row['title']}" if at == 0 else " | "
@@ -44,6 +48,8 @@ def _rows(results: Mapping[str, Any]) -> str:
 
 def _incidents(results: Mapping[str, Any]) -> str:
     found = results["incidents"]
+    if not found:
+        return "Injected incidents: no time for them.\n"
     names = ("opened", "opened_per_injection", "cause", "onset", "flapping")
     lines = [
         f"Injected incidents: {found['injected']}; "
@@ -146,13 +152,16 @@ def _delays(results: Mapping[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
     for one, stream in zip(axes, ("1,000 records/s", "10 records/s", "bench world"), strict=True):
         for name, held in results["streams"][stream].items():
-            faults = {key: each for key, each in held["faults"].items() if key.endswith(" sd")}
+            every = held.get("faults", {})
+            faults = {key: each for key, each in every.items() if key.endswith(" sd")}
             sizes = [float(key.removesuffix(" sd")) for key in faults]
             known = [
                 (size, each["median"], each["most"])
                 for size, each in zip(sizes, faults.values(), strict=True)
                 if each["median"] is not None
             ]
+            if not known:
+                continue
             style = "-o" if name == "streamgauge" else "--^" if "FOCuS" in name else ":s"
             colour = OURS if name == "streamgauge" else PEERS
             label = name.removesuffix(", same run length")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +21,8 @@ from bench.study.world import KINDS
 
 ROOT = Path(__file__).parents[2]
 DECIDING = ("sketches", "alerts", "consumer", "bench/study")
+# What says how much is run, and what is made of it.
+REPORTING = {"plan.py", "tasks.py", "rows.py", "report.py", "__main__.py"}
 FAULTS = ("nulls", "unit change", "stuck", "new category", "volume")
 Task = Callable[[], Any]
 
@@ -30,20 +33,16 @@ def tasks(size: Sizes) -> dict[str, Task]:
     found: dict[str, Task] = {}
     for part in range(size.incident_parts):
         found[f"incidents/{part}"] = partial(_incidents, size, part)
-    found["spikes"] = partial(incidents.summed, size.spikes, ("spike",), 9)
     found["faults"] = partial(incidents.summed, size.faults, FAULTS, 7)
     found["flights"] = flights.undisturbed
     for name in _flight_faults(size):
         found[f"flights/{name}"] = partial(_flights, size, name)
-    for name in nulls:
-        found[f"raw/{name}"] = partial(_raw, size, name)
     found["not finite"] = partial(robust.not_finite, size.robust, list(KINDS), 10)
     found["restart"] = partial(robust.restarted, size.robust, list(KINDS), 11)
-    for name in nulls | _others():
-        found[f"peers/{name}"] = partial(_peers, size, name)
-    found["cost"] = partial(cost.run, size.cost)
     # By seed, so that a run which is stopped has some of everything.
     for seed in range(max(size.world_seeds, size.fast_seeds, size.null_seeds)):
+        if seed == min(1, size.null_seeds - 1):
+            found |= _beside(size)
         if seed < size.world_seeds:
             found[f"world/{seed}"] = partial(_world, size, seed)
         for per_second in (1_000, 10) if seed < size.fast_seeds else ():
@@ -52,6 +51,17 @@ def tasks(size: Sizes) -> dict[str, Task]:
         for name in nulls if seed < size.null_seeds else ():
             found[f"null/{name}/{seed}"] = partial(_null, size, name, seed)
     return found
+
+
+def _beside(size: Sizes) -> dict[str, Task]:
+    """Spikes, peers, raw records: what the streams themselves do not wait for."""
+    nulls = streams.nulls(size.null_window, size.null_records)
+    found: dict[str, Task] = {"spikes": partial(incidents.summed, size.spikes, ("spike",), 9)}
+    for name in nulls | _others():
+        found[f"peers/{name}"] = partial(_peers, size, name)
+    for name in nulls:
+        found[f"raw/{name}"] = partial(_raw, size, name)
+    return found | {"cost": partial(cost.run, size.cost)}
 
 
 def _others() -> dict[str, streams.Stream]:
@@ -112,21 +122,26 @@ def digest() -> str:
     found = blake2b(digest_size=8)
     for top in DECIDING:
         for path in sorted((ROOT / top).rglob("*.py")):
-            if path.name not in {"report.py", "plan.py", "__main__.py"}:
+            if path.name not in REPORTING:
                 found.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return found.hexdigest()
 
 
 def run(
-    size: Sizes, wanted: Mapping[str, Task], folder: Path | None, workers: int
+    size: Sizes,
+    wanted: Mapping[str, Task],
+    folder: Path | None,
+    workers: int,
+    seconds: float = math.inf,
 ) -> dict[str, Any]:
-    """Results by name, of a task or of the cache.
+    """Results by name, of a task or of the cache; those that there was no time for are left out.
 
     Args:
         size: Of the study.
         wanted: Tasks.
         folder: Of the cache; None: none.
         workers: Processes.
+        seconds: After which no task is begun any more.
     """
     each = {key: held for key, held in size._asdict().items() if not key.endswith("_seeds")}
     code = f"{digest()} {orjson.dumps(msgspec.to_builtins(each)).decode()}"
@@ -138,18 +153,25 @@ def run(
             path = _path(folder, key, name)
             if path.exists():
                 found[name] = orjson.loads(path.read_bytes())
-    rest = [name for name in wanted if name not in found]
+    rest = iter([name for name in wanted if name not in found])
     begun = monotonic()
+    going: dict[Future[tuple[float, Any]], str] = {}
     with ProcessPoolExecutor(workers) as pool:
-        going = {pool.submit(_timed, wanted[name]): name for name in rest}
-        for future in as_completed(going):
-            name = going[future]
-            seconds, value = future.result()
-            found[name] = value
-            if folder is not None:
-                _path(folder, key, name).write_bytes(orjson.dumps(value))
-            sys.stderr.write(f"{monotonic() - begun:7.1f} s  {name} (CPU {seconds:.1f} s)\n")
-    return {name: found[name] for name in wanted}
+        while True:
+            while len(going) < workers and monotonic() - begun < seconds:
+                begin = next(rest, None)
+                if begin is None:
+                    break
+                going[pool.submit(_timed, wanted[begin])] = begin
+            if not going:
+                break
+            for future in wait(going, return_when=FIRST_COMPLETED).done:
+                name = going.pop(future)
+                cpu, found[name] = future.result()
+                if folder is not None:
+                    _path(folder, key, name).write_bytes(orjson.dumps(found[name]))
+                sys.stderr.write(f"{monotonic() - begun:7.1f} s  {name} (CPU {cpu:.1f} s)\n")
+    return {name: found[name] for name in wanted if name in found}
 
 
 def _timed(task: Task) -> tuple[float, Any]:
