@@ -157,6 +157,10 @@ class Noise:
         found: FloatArray = np.sqrt(variance) * self.factor[signals]
         return found
 
+    def part(self, signal: int) -> tuple[float, float]:
+        """Variance of one record's part in a signal, and what a block adds to that of a sum."""
+        return float(self.white[signal]), float(self.long_run[signal])
+
     def raised(self, factor: FloatArray) -> Noise:
         """The same, so much larger; shape (S,)."""
         return replace(self, factor=self.factor * factor)
