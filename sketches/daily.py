@@ -23,6 +23,7 @@ _WEEK: Final = 7  # days
 _FEWEST: Final = 3  # days that are compared with those of the same weekdays
 _WHOLE: Final = 0.75  # of the usual hours of a day, at least
 _PART: Final = 0.25  # of the shift that a day shows, at least, from which on it is there
+_MOST_ALIKE: Final = 0.9  # correlation of a day with the one before
 _NORMAL_90: Final = 1.2816  # 90 % quantile
 
 
@@ -97,6 +98,7 @@ class DailyMeans:
     _ROWS: Final = (
         *("hours", "weight", "total", "mean", "records"),
         *("count", "first", "second", "pairs", "squares", "moved", "anchor"),
+        *("lags", "products", "apart"),
     )
 
     def __init__(self, signals: int) -> None:
@@ -116,6 +118,9 @@ class DailyMeans:
         self.count = np.zeros((_WEEK, signals), dtype=np.float32)
         self.first = np.zeros((_WEEK, signals))
         self.second, self.pairs, self.squares = np.zeros((3, signals))
+        # Differences of a week of two days in a row: how many, the sum of their products.
+        self.lags, self.products = np.zeros((2, signals))
+        self.apart = np.full(signals, np.nan)  # that of the last day
         self.moved = np.zeros(signals)  # what was told and has settled
         self.anchor = np.full(signals, np.nan)  # level of a given baseline
 
@@ -157,6 +162,11 @@ class DailyMeans:
             both = learning & np.isfinite(apart)
             self.pairs += both
             self.squares += np.where(both, apart, 0.0) ** 2
+            if self.number[row - 1] == self._day - 1:
+                both &= np.isfinite(self.apart)
+                self.lags += both
+                self.products += np.where(both, apart * self.apart, 0.0)
+            self.apart = apart
         self.mean[row], self.records[row] = mean, self.weight
         self.number[row] = self._day
         held = np.where(learning, mean, 0.0)
@@ -233,7 +243,22 @@ class DailyMeans:
         about = np.maximum(self.second - days * mean**2, 0.0)
         df = np.stack([days - 1, self.pairs])
         square = np.stack([about, self.squares / 2])
-        return np.where(df > 0, square / np.maximum(df, 1), np.inf), df
+        alike = self._inflation()
+        return np.where(df > 0, square / np.maximum(df, 1) * alike, np.inf), df / alike
+
+    def _inflation(self) -> FloatArray:
+        """By how much the variance of a long mean is larger for days that are like the one before.
+
+        That of an AR(1) process, (1 + rho) / (1 - rho), with rho a standard error above what the
+        reference shows: a few days cannot show that they are independent. Shape (S,).
+        """
+        lags = np.maximum(self.lags, 1.0)
+        variance = self.squares / np.maximum(self.pairs, 1)
+        shown = self.products / lags
+        rho = np.divide(shown, variance, out=np.zeros_like(shown), where=variance > 0)
+        rho = np.clip(rho + 1 / np.sqrt(lags), 0.0, _MOST_ALIKE)
+        found: FloatArray = (1 + rho) / (1 - rho)
+        return found
 
     def move(self, signal: int, shift: float) -> None:
         """A signal is expected so much higher: what was told and has settled is no drift."""
@@ -248,7 +273,7 @@ class DailyMeans:
         for name in self._ROWS:
             getattr(self, name)[..., signals] = 0.0
         self.mean[:, signals] = np.nan
-        self.anchor[signals] = np.nan
+        self.anchor[signals] = self.apart[signals] = np.nan
 
     def rescale(self, factor: FloatArray, shift: FloatArray) -> None:
         """As if every value had been ``factor * value + shift``."""
@@ -256,6 +281,8 @@ class DailyMeans:
         first, days = self.first.sum(axis=0), self.count.sum(axis=0)
         self.second = factor**2 * self.second + 2 * factor * shift * first + shift**2 * days
         self.squares *= factor**2
+        self.products *= factor**2
+        self.apart *= factor
         self.first = factor * self.first + shift * self.count
         self.total = factor * self.total + shift * self.weight
         self.mean = (factor * self.mean + shift).astype(np.float32)

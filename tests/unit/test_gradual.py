@@ -11,8 +11,9 @@ from sketches.blocks import DAY
 from sketches.budget import thresholds
 from sketches.changed import Finding
 from sketches.daily import DailyMeans
-from sketches.expectation import CANDIDATES, HOUR, Expectation
+from sketches.expectation import CANDIDATES, Expectation
 from sketches.gradual import WEEKLY
+from sketches.rates import HOUR
 from sketches.residuals import measure
 from sketches.scales import Scales
 from sketches.signals import Gates
@@ -146,3 +147,19 @@ def test_a_given_level_is_compared_with_whole_weeks() -> None:
     week = held.week()
     assert week is not None
     assert week.shift[0] == pytest.approx(1.0 + 0.5 * 2 / 7 - 2.0)
+
+
+def inflation(rho: float, days: int) -> float:
+    """What days with this correlation to the one before make of the noise of long means."""
+    random, held, value = np.random.default_rng(3), DailyMeans(1), 0.0
+    for hour in range(days * 24):
+        if hour % 24 == 0:
+            value = rho * value + random.normal()
+        held.add(hour, np.ones(1), np.array([value - (hour // 24 % 7 >= 5)]))
+    return float(held._inflation()[0])
+
+
+def test_weeks_stray_more_where_days_are_like_the_one_before() -> None:
+    assert 1.0 <= inflation(0.0, 400) < 1.3
+    assert 2.2 < inflation(0.5, 400) < 4.5
+    assert inflation(0.0, 8) > 10.0  # so few days do not show that they are independent
