@@ -22,6 +22,7 @@ from .detectors import Bank
 from .expectation import Expectation
 from .gradual import Drifts
 from .rates import Part
+from .recovery import are_back
 from .residuals import Critical, Noise, Points
 from .scales import LEVELS, WINDOWS
 from .signals import Gates
@@ -360,7 +361,15 @@ class Watch:
             each.total += far
             if each.course is not None:
                 each.course.add(began, end, 1, more, far)
-        back = self._are_back(changed, means, gates)
+        back = are_back(
+            [each.effect for each in changed],
+            self.block - np.array([each.told for each in changed]),
+            means,
+            self._expected[means.signals],
+            self.noise,
+            lambda points: self.noise.limits(points, self._warning, gates.least[points.signals]),
+            self._quiet,
+        )
         early = np.array([end - each.anchor < SETTLED for each in changed])
         again = self._grown(changed, means, gates, ~back & early)
         settled = []
@@ -376,35 +385,6 @@ class Watch:
             told = self._changed[signal]
             self._restart(signal, told.total / told.weight)
         return again, recovered, settled
-
-    def _are_back(self, changed: list[Changed], means: Means, gates: Gates) -> BoolArray:
-        """Near the level for long enough, and by enough records to tell that from chance, (C,).
-
-        Near: within half of what a change must be. Enough: had the change gone on, a mean so much
-        nearer would be three standard deviations of its own noise (of a share, that of the share it
-        had gone to) away; but never more than four times ``QUIET``.
-        """
-        since = self.block - np.array([each.told for each in changed])
-        most = np.minimum(means.since([0] * len(changed)), 4 * self._quiet)
-        long = (since >= self._quiet) & (most >= self._quiet)
-        if not long.any():
-            return long
-        signals, effect = means.signals, np.array([each.effect for each in changed])
-        white = self.noise.white[signals]
-        share = np.minimum(np.maximum(self._expected[signals] + effect, 0.0), 1.0)
-        white = np.where(self.noise.shares[signals], np.maximum(white, share * (1 - share)), white)
-        rows = slice(self._quiet - 1, 4 * self._quiet)
-        nearer = np.abs(effect) - np.sign(effect) * means.shift[rows]
-        enough = nearer >= 3 * np.sqrt(white / np.maximum(means.sample[rows], 1))
-        enough |= np.arange(self._quiet, self._quiet + len(enough))[:, None] >= most
-        at = np.argmax(enough, axis=0) + self._quiet - 1
-        found: BoolArray = long & (at < since)
-        likely = found.nonzero()[0]
-        if len(likely):
-            points = means.at(at[likely], likely)
-            limits = self.noise.limits(points, self._warning, gates.least[points.signals])
-            found[likely] = np.abs(points.shift) <= limits / 2
-        return found
 
     def _grown(
         self, changed: list[Changed], means: Means, gates: Gates, asked: BoolArray
