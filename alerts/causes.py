@@ -118,4 +118,5 @@ def points_at(change: Change) -> Cause:
     """What one change alone points at."""
     if change.signal in _RISING and change.direction == "down":  # fewer nulls break nothing
         return "shift"
-    return _SIGNALS.get(change.signal, "unknown")
+    found = _SIGNALS.get(change.signal, "unknown")
+    return "gradual" if found == "shift" and change.since is not None else found

@@ -82,7 +82,7 @@ class ChangedFeature(msgspec.Struct, frozen=True, kw_only=True):
     ]
     sample: Annotated[int, says("Records since onset.", **COUNT)]
     baseline_sample: Annotated[int, says("Records in the baseline.", **COUNT)]
-    detector: Annotated[str, says("ADWIN, PageHinkley, ... More may come.")]
+    detector: Annotated[str, says("ADWIN, PageHinkley, WeeklyMean, ... More may come.")]
     score: Annotated[
         float | None, says("The detector's statistic over its threshold; 1 at the threshold.")
     ]
@@ -97,6 +97,13 @@ class ChangedFeature(msgspec.Struct, frozen=True, kw_only=True):
     baseline_version: Annotated[
         str | None,
         says("Version whose baseline it is, which this one started from; null: its own."),
+    ] = None
+    since: Annotated[
+        str | None,
+        says(
+            "It came slowly, and began between then and `onset`; null: at once, or nothing tells.",
+            **TIME,
+        ),
     ] = None
 
 

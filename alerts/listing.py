@@ -187,6 +187,7 @@ def changed_feature(change: Change, active: bool = True, most: int = MOVED[0]) -
             for name, before, after in change.top[:most]
         ),
         baseline_version=change.baseline_version,
+        since=None if change.since is None else rfc3339(change.since),
     )
 
 

@@ -167,6 +167,9 @@ def _time_line(history: Sequence[Event], width: int) -> list[str]:
         unsure = "estimated"
         if len(onsets) > 1:
             unsure += f"; its changes begin {moment(onsets[0])} to {moment(onsets[-1])}"
+        slow = [each.since for event in history for each in _changes(event) if each.since]
+        if slow:
+            unsure += f"; slow, from {moment(min(slow))} on at the earliest"
         seen = f"seen {between(first.onset, first.detected)} later"
         told.append((moment(first.onset), "onset", f"{unsure}; {seen}"))
     elif isinstance(first, NoData):

@@ -65,13 +65,19 @@ def phrase(change: ChangedFeature, where: bool = False, moved: int = 3) -> str:
     name = feature_name(change)
     before, after = _values(change)
     if change.signal in _MIXES:
-        text = f"{name} {_MIXES[change.signal]} changed (JS distance {after})"
+        way = "changed" if change.since is None else "drifts slowly"
+        text = f"{name} {_MIXES[change.signal]} {way} (JS distance {after})"
         if change.top and moved:
             text += f": {_moved(change.top[:moved])}"
     else:
         lead, note = _PHRASES.get(change.signal, ("{name} {signal} {way}", ""))
+        slow = change.since is not None
+        if slow:
+            lead = _SLOWLY.get(change.signal, lead)
         lead = lead.format(name=name, signal=short(change.signal), way=change.direction)
         text = f"{lead.strip()} {before} → {after}"
+        if slow:
+            text += f" over {between(change.onset, change.detected)}"
         if notes := ", ".join(filter(None, (note, _effect(change)))):
             text += f" ({notes})"
     return f"{text} in {_place(change)}" if where and _place(change) else text
@@ -115,6 +121,12 @@ _PHRASES: Final = {
     "non_finite": ("{name} not finite", ""),
     "vanished": ("{name} usual values gone", "share they had"),
     "gradual": ("{name} drifts {way}", ""),
+}
+_SLOWLY: Final = {
+    "location": "{name} drifts {way} slowly:",
+    "spread": "{name} spread drifts {way} slowly:",
+    "missing": "{name} missing drifts {way} slowly:",
+    "zeros": "{name} zeros drift {way} slowly:",
 }
 _FACTS: Final = {
     "location": "the mean of {name} is {after}",

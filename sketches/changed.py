@@ -6,6 +6,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from .course import Course
+
 
 class Finding(NamedTuple):
     """A confirmed change of one signal, in the unit of the signal."""
@@ -19,6 +21,7 @@ class Finding(NamedTuple):
     score: float
     sample: int
     onset: int
+    since: int | None = None  # it came slowly, and began then at the earliest
 
 
 class Step(NamedTuple):
@@ -51,6 +54,8 @@ class Changed(msgspec.Struct, array_like=True):
         anchor: Time since which the new level is followed.
         weight: Of the blocks since then.
         total: Sum of weight times deviation since then.
+        course: How it went; None: whether it came slowly is not asked.
+        since: It came slowly, and began then at the earliest; None: not that one knows.
     """
 
     detector: str
@@ -63,3 +68,18 @@ class Changed(msgspec.Struct, array_like=True):
     anchor: int
     weight: float = 0.0
     total: float = 0.0
+    course: Course | None = None
+    since: int | None = None
+
+    def came_slowly(self, noise: tuple[float, float]) -> bool:
+        """Whether that turns out now; its onset is then where the rise began.
+
+        Args:
+            noise: As for ``Course.rise``.
+        """
+        if self.course is None or self.since is not None:
+            return False
+        rise = self.course.rise(*noise)
+        if rise is not None:
+            self.onset, self.since = rise
+        return rise is not None

@@ -97,7 +97,7 @@ class Change(msgspec.Struct, frozen=True):
             ``magnitude``, ``missing``, ``kind``, ``non_finite``, ``unseen``, ``vanished``,
             ``distance``; of the whole model ``volume``, ``late``, ``rejects``, ``errors``; see
             ``sketches.signals``.
-        detector: ``ADWIN``, ``PageHinkley``, ``FirstLook`` (while learning), ...
+        detector: ``ADWIN``, ``PageHinkley``, ``WeeklyMean``, ``FirstLook`` (while learning), ...
         direction: Which way the signal went.
         severity: ``critical``: wake someone; ``warning``: look tomorrow.
         before: The signal's expected value in its own unit.
@@ -115,6 +115,8 @@ class Change(msgspec.Struct, frozen=True):
         baseline: Id of the baseline; empty while it is learned: ``before`` is what came before.
         top: Categories or value ranges that moved most: (name, share before, share after).
         baseline_version: Version that the baseline was inherited from; None: it is its own.
+        since: It came slowly, and began between then and ``onset``, microseconds; None: it came at
+            once, or nothing tells.
     """
 
     version: str
@@ -137,3 +139,4 @@ class Change(msgspec.Struct, frozen=True):
     baseline: str
     top: tuple[tuple[str, float, float], ...] = ()
     baseline_version: str | None = None
+    since: int | None = None

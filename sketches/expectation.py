@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from .daily import DailyMeans
 from .rates import HOUR, Part, Rates
 from .state import Packed, pack_all, pack_small, unpack_all, unpack_small
 from .table import BoolArray, FloatArray, IntArray
@@ -40,12 +41,14 @@ class Expectation:
 
     Attributes:
         choice: Shape (S,), place in ``CANDIDATES`` of the forecast in use.
+        days: What does not roll: the reference by day of the week, and the last days against it.
     """
 
     def __init__(self, signals: int, rates: Rates | None = None) -> None:
         self._rates = rates
         self._span: Sequence[Part] = ()
         self.choice: IntArray = np.zeros(signals, dtype=np.int64)
+        self.days = DailyMeans(signals)
         self._weight = np.zeros((_WEEK, 1), dtype=np.float32)
         self._total = np.zeros((_WEEK, 1), dtype=np.float32)
         self._column: IntArray = np.zeros(signals, dtype=np.int64)  # of each signal
@@ -114,6 +117,7 @@ class Expectation:
 
     def move(self, signal: int, shift: float) -> None:
         """Expect a signal this much higher, at all times."""
+        self.days.move(signal, shift)
         if self._rates is not None and signal == VOLUME:
             self._rates.move(shift)
         self._packed = None
@@ -126,10 +130,12 @@ class Expectation:
     def settle(self) -> None:
         """Learn all that waits: a baseline is complete."""
         self._learn(self._hour + 1, 0)
+        self.days.begin()
         self._hour = -1
 
     def forget(self, signals: BoolArray) -> None:
         """Begin anew for some signals, shape (S,)."""
+        self.days.forget(signals)
         self._packed = None
         # What is forgotten together is the same from here on.
         self._column[signals] = len(self._shared)
@@ -142,6 +148,7 @@ class Expectation:
 
     def rescale(self, factor: FloatArray, shift: FloatArray) -> None:
         """As if every value had been ``factor * value + shift``."""
+        self.days.rescale(factor, shift)
         self._packed = None
         self._open(np.flatnonzero((factor != 1) | (shift != 0)))
         times, plus = np.ones(len(self._shared)), np.zeros(len(self._shared))
@@ -168,6 +175,7 @@ class Expectation:
             self._packed = None
             weight, total = self._waiting.pop(at)
             self._try_out(at, weight, total)
+            self.days.add(at, weight, total)
             row = at % _WEEK
             weight, total = self._by_column(weight, total)
             again = weight > 0
@@ -207,7 +215,7 @@ class Expectation:
         if not self._seen.any():
             return
         mean = total / np.where(weight > 0, weight, 1.0)
-        usual = self._usual()[self._column]
+        usual = self._usual(slice(None))[self._column]
         # Errors weigh by records, a usual hour as 1, so that all signals and sizes are alike.
         part = weight / np.where(usual > 0, usual, 1.0)
         if self._rates is not None:
@@ -217,24 +225,39 @@ class Expectation:
             self._error *= _FORGET
         self.choice = np.argmin(self._error, axis=0)
 
-    def _usual(self) -> FloatArray:
+    def _usual(self, row: slice) -> FloatArray:
         """Mean weight of the hours seen, by column."""
-        found: FloatArray = self._weight.sum(axis=0, dtype=np.float64) / max(self.hours, 1)
+        weight = self._weight[:, row].sum(axis=0, dtype=np.float64)
+        found: FloatArray = weight / max(self.hours, 1)
+        return found
+
+    def lately(self, signal: int) -> list[tuple[int, float, float]]:
+        """(Start, weight, weight times deviation) of the hours not learned yet of one signal."""
+        column, choice, found = int(self._column[signal]), int(self.choice[signal]), []
+        for hour, (weight, total) in sorted(self._waiting.items()):
+            heavy = float(weight[signal])
+            if heavy > 0:
+                expected = float(self._by_hour(hour, slice(column, column + 1))[1, choice, 0])
+                found.append((hour * HOUR, heavy, float(total[signal]) - heavy * expected))
         return found
 
     def _table(self, hour: int) -> FloatArray:
         """Candidates in the hour before, this one and the next, shape (3 hours, 3, S)."""
-        prior = np.maximum(_PRIOR * self._usual(), 1e-30)
-        days_weight = self._weight.reshape(7, 24, -1).sum(axis=0, dtype=np.float64)
-        days_total = self._total.reshape(7, 24, -1).sum(axis=0, dtype=np.float64)
+        return self._by_hour(hour, slice(None)).take(self._column, axis=2)
+
+    def _by_hour(self, hour: int, row: slice) -> FloatArray:
+        """The same of some columns."""
+        held, total = self._weight[:, row], self._total[:, row]
+        prior = np.maximum(_PRIOR * self._usual(row), 1e-30)
+        days_weight = held.reshape(7, 24, -1).sum(axis=0, dtype=np.float64)
+        days_total = total.reshape(7, 24, -1).sum(axis=0, dtype=np.float64)
         whole = days_weight.sum(axis=0)
         level = days_total.sum(axis=0) / np.where(whole > 0, whole, 1.0)
         hours = np.arange(hour - 1, hour + 2)
         of_day, of_week = hours % 24, hours % _WEEK
         day = (days_total[of_day] + prior * level) / (days_weight[of_day] + prior)
-        week = (self._total[of_week] + prior * day) / (self._weight[of_week] + prior)
-        found = np.stack([np.broadcast_to(level, day.shape), day, week], axis=1)
-        return found.take(self._column, axis=2)
+        week = (total[of_week] + prior * day) / (held[of_week] + prior)
+        return np.stack([np.broadcast_to(level, day.shape), day, week], axis=1)
 
     def _read(self) -> None:
         before, self._base, after = self._table(self._hour)
@@ -264,6 +287,7 @@ class Expectation:
             "slope": pack_small(self._slope),
             "hour": self._hour,
             "rates": self._rates.state() if self._rates is not None else None,
+            "days": self.days.state(),
             "waiting": [
                 (hour, pack_all({"weight": weight, "total": total}))
                 for hour, (weight, total) in self._waiting.items()
@@ -280,7 +304,7 @@ class Expectation:
         found._seen, found._error = unpack_small(state["seen"]), unpack_small(state["error"])
         found.choice = unpack_small(state["choice"])
         found._base, found._slope = unpack_small(state["base"]), unpack_small(state["slope"])
-        found._hour = int(state["hour"])
+        found._hour, found.days = int(state["hour"]), DailyMeans.restore(state["days"])
         for hour, held in state["waiting"]:
             arrays = unpack_all(held)
             found._waiting[int(hour)] = arrays["weight"], arrays["total"]

@@ -42,7 +42,7 @@ from .watch import Watch
 
 __all__ = ["BaselineLearned", "Key", "ModelMonitor", "MonitorReport", "StateError"]
 
-VERSION: Final = 7
+VERSION: Final = 8
 COLD: Final = 3 * DAY  # of a stream; before it, soft signals are judged more coarsely
 
 

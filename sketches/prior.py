@@ -59,6 +59,7 @@ class Prior:
         for signal, shift in enumerate((self.level - mean).tolist()):
             if shift:
                 expectation.move(signal, shift)
+        expectation.days.begin(self.level)
 
     def state(self) -> dict[str, Any]:
         """All of it, as plain values."""

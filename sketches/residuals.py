@@ -3,11 +3,11 @@
 The noise of a mean over w blocks with n records is ``c / n + tau_w^2``: c is what independent
 records give, ``tau_w^2`` what the stream adds (imperfect season, autocorrelation, over-dispersion),
 measured for each window length apart. So autocorrelated residuals get the noise that they have.
-Skew means have the quantiles of a gamma distribution of their skewness (Pearson's type III).
 
 Sources: batch means for the long-run variance as in Kim, Alexopoulos, Tsui and Wilson, "A
 distribution-free tabular CUSUM chart for autocorrelated data" (IIE Transactions 39, 2007);
-the cube root by Wilson and Hilferty, "The distribution of chi-square" (PNAS 17, 1931).
+quantiles of skew distributions by Cornish and Fisher (Revue de l'Institut International de
+Statistique 5, 1938).
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ _UNKNOWN: Final = 0.75  # of a variance that is left at twice the length, where 
 _LEAST_DF: Final = 60  # of long autocorrelation; the number of windows itself may be less
 _NORMAL_90: Final = 1.2816  # 90 % quantile
 _LARGEST_SKEW: Final = 2.0
-_LEAST_SKEW: Final = 1e-6  # below it, a normal distribution to all digits
 _BY_CHANCE: Final = 0.1  # share of clean baselines whose largest mean is as large by chance
 _MARGIN: Final = 1.4  # by how much that largest mean stays below; halves what null streams tell
 
@@ -113,8 +112,9 @@ class Noise:
             guarded: Shape (LEVELS, S), held to more than the budget, for what noise may hide.
             plain: Shape (LEVELS, S), of the budget itself: enough where the skewness is measured.
         """
-        skew = np.stack([np.maximum(self.skew, 0), np.maximum(-self.skew, 0)])
-        quantile = np.maximum(student(guarded, self.df), _skewed(student(plain, self.df), skew))
+        beyond = (plain**2 - 1) / 6
+        skewed = np.stack([np.maximum(self.skew, 0), np.maximum(-self.skew, 0)]) * beyond
+        quantile = np.maximum(student(guarded, self.df), student(plain, self.df) + skewed)
         # A Poisson count of mean m has the skewness 1 / sqrt(m): its quantile is farther out by
         # so many events, whatever m is.
         counts = np.where(self.shares, np.max((guarded**2 - 1) / 6, axis=0), 0.0)
@@ -157,6 +157,10 @@ class Noise:
         found: FloatArray = np.sqrt(variance) * self.factor[signals]
         return found
 
+    def part(self, signal: int) -> tuple[float, float]:
+        """Variance of one record's part in a signal, and what a block adds to that of a sum."""
+        return float(self.white[signal]), float(self.long_run[signal])
+
     def raised(self, factor: FloatArray) -> Noise:
         """The same, so much larger; shape (S,)."""
         return replace(self, factor=self.factor * factor)
@@ -169,18 +173,6 @@ class Noise:
     def restore(cls, state: dict[str, Packed]) -> Noise:
         """From ``state``."""
         return cls(**unpack_all(state))
-
-
-def _skewed(normal: FloatArray, skew: FloatArray) -> FloatArray:
-    """The quantile of a standardised gamma distribution with the tail of a normal quantile.
-
-    Args:
-        normal: Shape (LEVELS, S).
-        skew: Shape (2, LEVELS, S), at least 0.
-    """
-    known = np.maximum(skew, _LEAST_SKEW)
-    found: FloatArray = ((1 + known * normal / 6 - known**2 / 36) ** 3 - 1) * 2 / known
-    return found
 
 
 class _Seen(NamedTuple):

@@ -185,4 +185,5 @@ def change_of(
         detected=block.end,
         baseline=baseline.id,
         top=top,
+        since=finding.since,
     )

@@ -61,9 +61,11 @@ def inherited(
     stream.source = (parent.source or version) if prior is None else None
     stream.baseline = baseline = parent.baseline
     stream.telling = Telling(baseline.layout)
+    expectation = Expectation.restore(parent.watch.expectation.state())
+    expectation.days.begin()
     stream.watch = Watch(
         parent.watch.noise,
-        Expectation.restore(parent.watch.expectation.state()),
+        expectation,
         baseline.by_records,
         baseline.layout.is_hard(),
         thresholds(baseline),

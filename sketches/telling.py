@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from .changed import Step
+from .gradual import WEEKLY
 from .signals import Layout
 
 # Signal -> signals of the same feature that say why it moved.
@@ -38,6 +39,7 @@ class Telling:
             [at[feature, cause] for cause in CAUSES.get(signal, ()) if (feature, cause) in at]
             for feature, signal in at
         ]
+        self._features = layout.features
         self._told: dict[int, bool] = {}  # signal -> as critical
         self._kept: set[int] = set()
 
@@ -58,6 +60,9 @@ class Telling:
         for each in step.found:
             causes = self._causes[each.signal]
             covered = any(severity.get(cause, -1) >= each.critical for cause in causes)
+            if each.detector == WEEKLY:  # a feature that has changed has a story already
+                mine = self._features[each.signal]
+                covered |= any(self._features[told] == mine for told in self._told)
             if covered and each.signal not in self._told:
                 self._kept.add(each.signal)
                 continue

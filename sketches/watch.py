@@ -3,7 +3,8 @@
 ADWIN and PageHinkley propose that something changed since a block, and so do means over the last 2,
 4, .. 128 blocks where these have not. The change is told once the mean since then is confirmed:
 farther from what is expected than the noise that the baseline has over so many blocks allows within
-the budget, and far enough to be worth telling. Until it is, it waits. One block is no change.
+the budget, and far enough to be worth telling. Until it is, it waits. One block is no change. What
+comes too slowly for that is seen in the means of days (``sketches.gradual``).
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ import numpy as np
 
 from .budget import Thresholds
 from .changed import Changed, Finding, Step, Waiting
+from .course import Course, course_of
 from .detectors import Bank
 from .expectation import Expectation
+from .gradual import Drifts
 from .rates import Part
+from .recovery import are_back
 from .residuals import Critical, Noise, Points
 from .scales import LEVELS, WINDOWS
 from .signals import Gates
@@ -62,6 +66,7 @@ class Watch:
         self.bank = Bank(signals, soft.page_hinkley, soft.adwin)
         self._by_records = by_records
         self._hard = hard
+        self._drifts = Drifts(noise, hard)
         self.retune(thresholds)
         self._now = 0
         self._quiet = int(min(max(2, np.ceil(QUIET / max(block_length, 1.0))), RING))
@@ -72,8 +77,8 @@ class Watch:
 
     @property
     def changed(self) -> list[int]:
-        """Signals that have changed and not come back."""
-        return sorted(self._changed)
+        """Signals that have changed, at once or slowly, and not come back."""
+        return sorted({*self._changed, *self._drifts.signals})
 
     @property
     def block(self) -> int:
@@ -93,6 +98,7 @@ class Watch:
         plain = np.where(self._hard, *_columns(hard.plain, soft.plain))
         self._warning = self.noise.critical(warning, plain)
         self._critical = self.noise.critical(critical, np.minimum(critical, plain + _SURER))
+        self._drifts.threshold = soft.warning[-1]  # as the longest windows, less often
         self.bank.threshold = soft.page_hinkley
         self.bank.delta = soft.adwin
 
@@ -155,7 +161,9 @@ class Watch:
         again, recovered, settled = self._follow(away, known, records, end, gates)
         self._look(last, gates)
         found = self._confirm(last, end, gates)
-        return Step(sorted(found + again), recovered, settled)
+        step = Step(sorted(found + again), recovered, settled)
+        days = self.expectation.days
+        return self._drifts.update(step, days, gates, self._changed.keys(), self.block, end)
 
     def pending(self, gates: Gates) -> tuple[Points, FloatArray, list[tuple[str, int]]]:
         """Means since what is proposed and not confirmed, their limits; detectors and onsets."""
@@ -199,6 +207,7 @@ class Watch:
         for signal in signals:
             self._waiting.pop(signal, None)
             self._changed.pop(signal, None)
+            self._drifts.forget(signal)
 
     def _propose(self, detector: str, proposals: list[tuple[int, int]]) -> None:
         for signal, block in proposals:
@@ -262,7 +271,7 @@ class Watch:
         critical = self._are_critical(means, rows[columns], columns, gates).tolist()
         for at, column in enumerate(columns.tolist()):
             first = int(means.number[rows[column], column])
-            self._changed[signals[column]] = Changed(
+            changed = self._changed[signals[column]] = Changed(
                 waiting[column].detector,
                 first,
                 self._last.start(first),
@@ -271,7 +280,9 @@ class Watch:
                 critical[at],
                 not np.isfinite(gates.critical[:, signals[column]]).any(),
                 end,
+                course=self._course(signals[column]),
             )
+            changed.came_slowly(self.noise.part(signals[column]))
         for signal in best.signals.tolist():
             del self._waiting[signal]
             since = self._changed[signal].onset
@@ -305,6 +316,12 @@ class Watch:
         found[near] = np.where(sure, size / self.noise.strays(points), -1.0)
         return found
 
+    def _course(self, signal: int) -> Course | None:
+        """How a soft signal went in the last day; of a hard one nobody asks."""
+        if self._hard[signal]:
+            return None
+        return course_of(self.expectation.lately(signal), self._last.single(signal), self._now)
+
     def _give_up(self) -> None:
         """Forget old proposals: what is there is seen by the windowed means, as it was before."""
         for signal in [*self._waiting]:
@@ -324,6 +341,7 @@ class Watch:
             score=abs(shift) / limit if limit > 0 else 1.0,
             sample=int(means.sample[at]),
             onset=changed.onset,
+            since=changed.since,
         )
 
     def _follow(
@@ -337,10 +355,21 @@ class Watch:
         means = self._last.means(signals)
         weight = np.where(self._by_records[means.signals], float(records), 1.0)
         moved = (weight * away[means.signals]).tolist()
+        began = self._last.start(self.block)
         for each, more, far in zip(changed, weight.tolist(), moved, strict=True):
             each.weight += more
             each.total += far
-        back = self._are_back(changed, means, gates)
+            if each.course is not None:
+                each.course.add(began, end, 1, more, far)
+        back = are_back(
+            [each.effect for each in changed],
+            self.block - np.array([each.told for each in changed]),
+            means,
+            self._expected[means.signals],
+            self.noise,
+            lambda points: self.noise.limits(points, self._warning, gates.least[points.signals]),
+            self._quiet,
+        )
         early = np.array([end - each.anchor < SETTLED for each in changed])
         again = self._grown(changed, means, gates, ~back & early)
         settled = []
@@ -356,35 +385,6 @@ class Watch:
             told = self._changed[signal]
             self._restart(signal, told.total / told.weight)
         return again, recovered, settled
-
-    def _are_back(self, changed: list[Changed], means: Means, gates: Gates) -> BoolArray:
-        """Near the level for long enough, and by enough records to tell that from chance, (C,).
-
-        Near: within half of what a change must be. Enough: had the change gone on, a mean so much
-        nearer would be three standard deviations of its own noise (of a share, that of the share it
-        had gone to) away; but never more than four times ``QUIET``.
-        """
-        since = self.block - np.array([each.told for each in changed])
-        most = np.minimum(means.since([0] * len(changed)), 4 * self._quiet)
-        long = (since >= self._quiet) & (most >= self._quiet)
-        if not long.any():
-            return long
-        signals, effect = means.signals, np.array([each.effect for each in changed])
-        white = self.noise.white[signals]
-        share = np.minimum(np.maximum(self._expected[signals] + effect, 0.0), 1.0)
-        white = np.where(self.noise.shares[signals], np.maximum(white, share * (1 - share)), white)
-        rows = slice(self._quiet - 1, 4 * self._quiet)
-        nearer = np.abs(effect) - np.sign(effect) * means.shift[rows]
-        enough = nearer >= 3 * np.sqrt(white / np.maximum(means.sample[rows], 1))
-        enough |= np.arange(self._quiet, self._quiet + len(enough))[:, None] >= most
-        at = np.argmax(enough, axis=0) + self._quiet - 1
-        found: BoolArray = long & (at < since)
-        likely = found.nonzero()[0]
-        if len(likely):
-            points = means.at(at[likely], likely)
-            limits = self.noise.limits(points, self._warning, gates.least[points.signals])
-            found[likely] = np.abs(points.shift) <= limits / 2
-        return found
 
     def _grown(
         self, changed: list[Changed], means: Means, gates: Gates, asked: BoolArray
@@ -403,11 +403,19 @@ class Watch:
         fresh = self.block - np.array([each.told for each in changed]) < self._quiet
         worse = critical & ~np.array([each.critical or each.muted for each in changed])
         more = (size >= 2 * np.abs(effect)) | turned
-        told = asked & (since > 0) & ~(turned & fresh) & (worse | more)
+        slow = np.array(
+            [
+                # Asked ever less often.
+                (self.block - each.told).bit_count() == 1
+                and each.came_slowly(self.noise.part(signal))
+                for signal, each in zip(means.signals.tolist(), changed, strict=True)
+            ]
+        )
+        told = asked & (since > 0) & ~(turned & fresh) & (worse | more | slow)
         if not told.any():
             return []
         limits = self._limits(points, self._warning, gates.warning)
-        told &= worse | (size > limits)
+        told &= worse | slow | (size > limits)
         found = []
         for place in np.flatnonzero(told).tolist():
             each = changed[place]
@@ -416,6 +424,7 @@ class Watch:
                 each.onset = self._last.start(each.block)
                 each.critical = False
                 each.anchor, each.weight, each.total = self._now, 0.0, 0.0
+                each.course, each.since = None, None
             each.critical = each.critical or (bool(critical[place]) and not each.muted)
             each.effect = float(points.shift[place])
             each.told = self.block
@@ -451,6 +460,7 @@ class Watch:
             "last": self._last.state(),
             "waiting": list(self._waiting.items()),
             "changed": list(self._changed.items()),
+            "drifts": self._drifts.state(),
         }
 
     @classmethod
@@ -466,6 +476,7 @@ class Watch:
         found.expectation = Expectation.restore(state["expectation"])
         found._last = LastBlocks.restore(state["last"])
         found._by_records, found._hard = found._last.by_records, unpack(state["hard"])
+        found._drifts = Drifts.restore(state["drifts"], found.noise, found._hard)
         found._now = 0
         found.bank = Bank.restore(state["bank"])
         found.retune(thresholds)

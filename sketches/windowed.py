@@ -200,6 +200,15 @@ class LastBlocks:
         found: IntArray = self._starts[blocks % STARTS]
         return found
 
+    def single(self, signal: int) -> list[tuple[int, float, float]]:
+        """(Start, records, deviation) of the last blocks that say something about one signal."""
+        numbers = np.arange(max(self.block + 1 - RING, 0), self.block + 1)
+        away = self._away[numbers % RING, self.column[signal]]
+        records = self._records[numbers % RING]
+        known = np.isfinite(away) & (records > 0)
+        columns = self.starts(numbers[known]), records[known], away[known]
+        return list(zip(*(each.tolist() for each in columns), strict=True))
+
     def forget(self, signal: int) -> None:
         """A signal begins anew with the next block."""
         if not self.column[signal]:
