@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Mapping
 from datetime import datetime
 
 from . import logs
@@ -15,6 +17,7 @@ from .kafka_failures import KafkaFailure
 from .last_word import last_word
 from .log_partitions import LogPartition
 from .settings import Settings
+from .stale_ends import StaleEnds
 from .start import Start, set_by_hand, starting_point
 from .state_topic import kept_values
 
@@ -28,6 +31,7 @@ class Arrivals:
         self._admin = admin
         self._expected: set[Partition] = set()
         self._waits = False
+        self._stale = StaleEnds()
         self._decoders: dict[str, Decoder] = {}
 
     def expect(self, partitions: list[Partition]) -> None:
@@ -84,6 +88,9 @@ class Arrivals:
             commits = self._reader.committed(places)
             lows = self._admin.offsets(dict.fromkeys(places, "earliest"))
             highs = self._admin.offsets(dict.fromkeys(places, "latest"))
+            places = self._believed(places, commits, highs)
+            if not places:
+                return []
             begun = [self._begin(p, commits[p], lows[p], highs[p]) for p in places]
             for place, part in zip(places, begun, strict=True):
                 self._reader.seek(*place, part.position)
@@ -109,6 +116,21 @@ class Arrivals:
         self._expected.difference_update(places)
         logs.event("partitions begin", partitions=", ".join(names))
         return kept
+
+    def _believed(
+        self,
+        places: list[Partition],
+        commits: Mapping[Partition, tuple[int, str] | None],
+        highs: Mapping[Partition, int],
+    ) -> list[Partition]:
+        """Those of which a leader knows the end."""
+        doubted = self._stale.doubted(commits, highs, time.monotonic())
+        if doubted and not self._waits:
+            self._waits = True
+            names = ", ".join(f"{topic}[{number}]" for topic, number in sorted(doubted))
+            cause = "the log ends before the committed offset: a new leader, or the topic is new"
+            logs.event("partitions wait to begin", logging.WARNING, partitions=names, cause=cause)
+        return [place for place in places if place not in doubted]
 
     def _count_anew(self, places: list[Partition]) -> None:
         """A partition that was added says how many there are by now."""
