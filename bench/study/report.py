@@ -22,6 +22,8 @@ def markdown(results: Mapping[str, Any]) -> str:
         f"cores, {versions}; one setting for all streams, the default one: 5 warnings and 1 "
         "critical incident allowed a model and week.\n\n"
     )
+    if results.get("note"):
+        head += f"{results['note']}\n\n"
     if results["left_out"]:
         head += f"There was no time for {len(results['left_out'])} parts of it.\n\n"
     return head + "\n".join([_rows(results), _incidents(results), _streams(results)])
