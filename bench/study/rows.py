@@ -57,8 +57,9 @@ def rows(found: Found, size: Sizes) -> dict[str, Row]:
 
 
 def seeds(found: Found) -> dict[str, int]:
-    """How many of each part were run."""
-    return dict(Counter(name.rsplit("/", 1)[0] for name in found))
+    """How many of each part that has seeds were run."""
+    numbered = (name.rsplit("/", 1) for name in found)
+    return dict(Counter(each[0] for each in numbered if each[-1].isdigit()))
 
 
 def _firsts(size: Sizes) -> list[str]:
