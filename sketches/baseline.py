@@ -38,6 +38,7 @@ from .table import BoolArray, FloatArray
 LEAST_BLOCKS: Final = 8  # that noise is measured from, whatever the settings say
 _FIRST: Final = 0.25  # part of the baseline that fixes the provisional reference,
 _SURELY: Final = 2 * DAY  # at most
+_AT_LAST: Final = 14 * DAY  # a stream of few records is watched by what it had until then
 # Event time that it takes to forecast by the hour of the day and of the week, and to see how well.
 KNOWN_AFTER: Final = (2 * DAY, 10 * DAY)
 TRIED_AFTER: Final = (DAY, 7 * DAY)  # from there on their residuals are those of such a forecast
@@ -149,7 +150,8 @@ class Learner:
         if until is not None:
             return min((self.end - self.start) / (until - self.start), 1.0)
         span = (self.end - self.start) / max(settings.learn_for, 1)
-        return min(span, self.records / max(settings.learn_records, 1), 1.0)
+        enough = min(span, self.records / max(settings.learn_records, 1))
+        return min(max(enough, (self.end - self.start) / max(settings.learn_for, _AT_LAST)), 1.0)
 
     def is_over(self, end: int, settings: DetectionSettings) -> bool:
         """Whether the baseline is complete without a block that ends at ``end``."""
@@ -242,6 +244,7 @@ class Learner:
                 span = (self.end - self.start) / max(settings.learn_for, 1)
                 enough = self.records >= _FIRST * settings.learn_records or self.blocks >= _ENOUGH
                 ready = enough and (span >= _FIRST or self.end - self.start >= _SURELY)
+                ready |= progress >= _FIRST
             else:
                 ready = progress >= _FIRST or self.end - self.start >= _SURELY
             if ready:

@@ -51,7 +51,7 @@ class DetectionSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         learn_for: Microseconds of event time that a learned baseline spans at least.
-        learn_records: Records that a learned baseline holds at least.
+        learn_records: Records that a learned baseline holds at least, unless it is two weeks long.
         min_records: Windows are added together until a sample has so many records.
         critical_per_model_week: False critical incidents allowed per model and week.
         warning_per_model_week: The same for warnings.

@@ -297,6 +297,22 @@ def test_sparse_streams_test_what_they_have_after_a_day() -> None:
     assert learned == 2
 
 
+def test_a_stream_of_few_records_is_watched_after_two_weeks() -> None:
+    day = DAY // WINDOW
+
+    def move(number: int, held: Records, random: np.random.Generator) -> None:
+        held.numbers["x"] += 2.0 * (number >= 18 * day)
+
+    stream = windows({"x": normal}, 22 * day, records=0, texts=0, alter=move)
+    _, reports = watch(stream, DetectionSettings())
+    learned = [one for report in reports for one in report.learned]
+    assert {(one.end - streams.START) // DAY for one in learned} == {14}
+    assert all(one.records < DetectionSettings().learn_records for one in learned)
+    found = [one for one in changes(reports) if one.signal == "location"]
+    assert found
+    assert all(one.detected > streams.START + 18 * DAY for one in found)
+
+
 def test_versions_and_segments_are_judged_apart() -> None:
     monitor = ModelMonitor(SETTINGS, "t", "m")
     shifted = windows({"x": normal}, FROM + 20, seed=1, alter=since(shift(1.0)))
