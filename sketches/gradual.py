@@ -41,12 +41,13 @@ class Drifts:
         hard: Shape (S,): signals about faults. Of these, shares that go both ways may creep.
 
     Attributes:
+        noise: That holds now.
         threshold: Critical value of N(0, 1) that the budget allows.
     """
 
     def __init__(self, noise: Noise, hard: BoolArray) -> None:
         self.threshold = np.inf
-        self._noise = noise
+        self.noise = noise
         self._hard = hard
         self._told: dict[int, Drift] = {}
         self._block = -1  # when the last day was judged
@@ -105,7 +106,7 @@ class Drifts:
         blocks, self._block = max(block - self._block, 1), block
         shift, size, days = week.shift, np.abs(week.shift), week.days
         records = np.maximum(week.sample / np.maximum(days, 1), 1.0)
-        noise = self._noise
+        noise = self.noise
         variance = (noise.white / records + noise.long_run / blocks) * noise.factor**2
         gate: FloatArray = np.where(shift > 0, gates.warning[0], gates.warning[1])
         limit = week.limits(self.threshold, variance, gate)

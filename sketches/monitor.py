@@ -42,7 +42,7 @@ from .watch import Watch
 
 __all__ = ["BaselineLearned", "Key", "ModelMonitor", "MonitorReport", "StateError"]
 
-VERSION: Final = 8
+VERSION: Final = 9
 COLD: Final = 3 * DAY  # of a stream; before it, soft signals are judged more coarsely
 
 
@@ -310,6 +310,7 @@ class ModelMonitor:
             baseline.layout.is_hard(),
             self._thresholds(baseline),
             baseline.block_length,
+            (baseline.start, baseline.end),
         )
         if learner.prior is not None:
             stream.source = None
@@ -336,8 +337,7 @@ class ModelMonitor:
     def _try_out(self, stream: Stream, learner: Learner, values: FloatArray, block: Block) -> None:
         """Watch the last part of a baseline on trial."""
         if stream.trial is not None:
-            span = block.by_hour()
-            stream.trial.add(values, block.messages, block.start, block.end, span)
+            stream.trial.add(values, block.messages, block.start, block.end, block.by_hour())
             return
         if not learner.is_ripe(self._settings):
             return

@@ -1,12 +1,13 @@
-"""When a change that was told is over."""
+"""When a change that was told is over: it went back, or stays where it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from .residuals import Noise, Points
+from .changed import Changed
+from .residuals import Critical, Noise
 from .table import BoolArray, FloatArray, IntArray
 from .windowed import Means
 
@@ -17,7 +18,8 @@ def are_back(
     means: Means,
     expected: FloatArray,
     noise: Noise,
-    limits: Callable[[Points], FloatArray],
+    least: FloatArray,
+    critical: Critical,
     quiet: int,
 ) -> BoolArray:
     """Near the level for long enough, and by enough records to tell that from chance, (C,).
@@ -32,7 +34,8 @@ def are_back(
         means: Of the last blocks of their signals.
         expected: Shape (C,), level that they are compared with.
         noise: Of all signals.
-        limits: How far means must be off to be told.
+        least: Shape (S,), smallest effect worth telling.
+        critical: Of all signals.
         quiet: Blocks near the level after which a change may be over.
     """
     effect = np.array(effects)
@@ -53,5 +56,33 @@ def are_back(
     likely = found.nonzero()[0]
     if len(likely):
         points = means.at(at[likely], likely)
-        found[likely] = np.abs(points.shift) <= limits(points) / 2
+        limits = noise.limits(points, critical, least[points.signals])
+        found[likely] = np.abs(points.shift) <= limits / 2
     return found
+
+
+def is_stable(
+    changed: Changed,
+    means: Means,
+    column: int,
+    noise: Noise,
+    critical: Critical,
+    least: FloatArray,
+) -> bool:
+    """Whether a change has stayed where it was told: the mean since then is that of the last days.
+
+    Args:
+        changed: Followed since its anchor.
+        means: Of the last blocks of changed signals.
+        column: Of this one in them.
+        noise: Of all signals.
+        critical: Of all signals.
+        least: Shape (S,), smallest effect worth telling.
+    """
+    since = int(np.count_nonzero(means.number[:, column] > changed.told))
+    if not since:
+        return False
+    mean = means.at(np.array([since - 1]), np.array([column]))
+    apart = abs(float(mean.shift[0]) - changed.total / max(changed.weight, 1e-300))
+    limit = noise.limits(mean, critical, np.zeros(1))[0]
+    return bool(apart <= max(least[mean.signals[0]], limit))

@@ -12,6 +12,7 @@ Statistique 5, 1938).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Final, NamedTuple
 
@@ -173,6 +174,24 @@ class Noise:
     def restore(cls, state: dict[str, Packed]) -> Noise:
         """From ``state``."""
         return cls(**unpack_all(state))
+
+
+def smallest(limits: Callable[[Points], FloatArray], signals: int, records: float) -> FloatArray:
+    """Smallest lasting rise or fall that a window of any length tells, shape (S,).
+
+    Args:
+        limits: How far means must be off to be told.
+        signals: S.
+        records: Of a usual block.
+    """
+    every = np.arange(signals)
+    found = np.full(signals, np.inf)
+    for blocks in WINDOWS[1:].tolist():
+        for sign in (1.0, -1.0):
+            sample = np.full(signals, blocks * records)
+            means = Points(every, np.full(signals, blocks), np.full(signals, sign), sample)
+            found = np.minimum(found, limits(means))
+    return found
 
 
 class _Seen(NamedTuple):

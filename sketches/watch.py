@@ -22,8 +22,9 @@ from .detectors import Bank
 from .expectation import Expectation
 from .gradual import Drifts
 from .rates import Part
-from .recovery import are_back
-from .residuals import Critical, Noise, Points
+from .recovery import are_back, is_stable
+from .renewal import NEVER, Renewal, columns_of
+from .residuals import Critical, Noise, Points, smallest
 from .scales import LEVELS, WINDOWS
 from .signals import Gates
 from .state import pack, unpack
@@ -48,6 +49,7 @@ class Watch:
         hard: Shape (S,): the signal is held to the budget of the hard ones.
         thresholds: From the budget, for soft and for hard signals.
         block_length: Usual length of a block, microseconds.
+        known: Start and end of a baseline that is to be renewed as the stream gets older.
     """
 
     def __init__(
@@ -58,15 +60,16 @@ class Watch:
         hard: BoolArray,
         thresholds: tuple[Thresholds, Thresholds],
         block_length: float,
+        known: tuple[int, int] = NEVER,
     ) -> None:
         signals = len(by_records)
         self.noise = noise
         self.expectation = expectation
-        soft = thresholds[0]
-        self.bank = Bank(signals, soft.page_hinkley, soft.adwin)
+        self.bank = Bank(signals, thresholds[0].page_hinkley, thresholds[0].adwin)
         self._by_records = by_records
         self._hard = hard
         self._drifts = Drifts(noise, hard)
+        self._renewal = Renewal(*known)
         self.retune(thresholds)
         self._now = 0
         self._quiet = int(min(max(2, np.ceil(QUIET / max(block_length, 1.0))), RING))
@@ -92,33 +95,24 @@ class Watch:
 
     def retune(self, thresholds: tuple[Thresholds, Thresholds]) -> None:
         """Hold to another budget; an ADWIN takes its delta when it restarts next."""
-        soft, hard = thresholds
+        soft, hard = self._thresholds = thresholds
         warning = np.where(self._hard, *_columns(hard.warning, soft.warning))
         critical = np.where(self._hard, *_columns(hard.critical, soft.critical))
         plain = np.where(self._hard, *_columns(hard.plain, soft.plain))
         self._warning = self.noise.critical(warning, plain)
         self._critical = self.noise.critical(critical, np.minimum(critical, plain + _SURER))
+        self._drifts.noise = self.noise
         self._drifts.threshold = soft.warning[-1]  # as the longest windows, less often
         self.bank.threshold = soft.page_hinkley
         self.bank.delta = soft.adwin
 
     def detectable(self, records: float, gates: Gates) -> FloatArray:
-        """Smallest lasting rise or fall that a window of any length tells, shape (S,).
+        """``smallest`` change that a window of any length tells, records of a usual block given."""
 
-        Args:
-            records: Of a usual block.
-            gates: What is worth telling.
-        """
-        signals = np.arange(len(self._hard))
-        found = np.full(len(signals), np.inf)
-        for blocks in WINDOWS[1:].tolist():
-            for sign in (1.0, -1.0):
-                shift = np.full(len(signals), sign)
-                sample = np.full(len(signals), blocks * records)
-                means = Points(signals, np.full(len(signals), blocks), shift, sample)
-                limits = self._limits(means, self._warning, gates.warning)
-                found = np.minimum(found, limits)
-        return found
+        def limits(means: Points) -> FloatArray:
+            return self._limits(means, self._warning, gates.warning)
+
+        return smallest(limits, len(self._hard), records)
 
     def update(
         self,
@@ -148,6 +142,8 @@ class Watch:
             away[~known] = 0.0
         last = self._last.add(away, known, float(records), start)
         changed = list(self._changed)
+        if not self._renewal.over:
+            self._renew(last, end)
         weight = np.where(self._by_records, float(records), 1.0) * known
         if changed:
             weight[changed] = 0.0  # what is changed is not what is to be expected
@@ -164,6 +160,20 @@ class Watch:
         step = Step(sorted(found + again), recovered, settled)
         days = self.expectation.days
         return self._drifts.update(step, days, gates, self._changed.keys(), self.block, end)
+
+    def _renew(self, last: Dyadic, end: int) -> None:
+        """Measure the noise anew, now and then."""
+        renewal, signals = self._renewal, last.signals
+        mine = self._by_records[signals]
+        changed = list(self._changed)
+        told, out = columns_of(signals, changed), renewal.left_out(changed, end)
+        first = self._last.first[signals]
+        renewal.add(last, self.block, first, mine, told, columns_of(signals, out))
+        if end < renewal.due:
+            return
+        self.noise, fresh = renewal.measured(self.noise, signals, mine, end)
+        self.bank.restart(fresh, self.block)
+        self.retune(self._thresholds)
 
     def pending(self, gates: Gates) -> tuple[Points, FloatArray, list[tuple[str, int]]]:
         """Means since what is proposed and not confirmed, their limits; detectors and onsets."""
@@ -283,6 +293,7 @@ class Watch:
                 course=self._course(signals[column]),
             )
             changed.came_slowly(self.noise.part(signals[column]))
+        self._renewal.tell(best.signals.tolist())
         for signal in best.signals.tolist():
             del self._waiting[signal]
             since = self._changed[signal].onset
@@ -367,14 +378,15 @@ class Watch:
             means,
             self._expected[means.signals],
             self.noise,
-            lambda points: self.noise.limits(points, self._warning, gates.least[points.signals]),
+            gates.least,
+            self._warning,
             self._quiet,
         )
         early = np.array([end - each.anchor < SETTLED for each in changed])
         again = self._grown(changed, means, gates, ~back & early)
         settled = []
         for at in np.flatnonzero(~back & ~early).tolist():
-            if self._is_stable(at, changed[at], means, gates):
+            if is_stable(changed[at], means, at, self.noise, self._warning, gates.least):
                 settled.append(signals[at])
             else:
                 changed[at].anchor, changed[at].weight, changed[at].total = end, 0.0, 0.0
@@ -431,15 +443,6 @@ class Watch:
             found.append(self._finding(points, place, limits))
         return found
 
-    def _is_stable(self, column: int, changed: Changed, means: Means, gates: Gates) -> bool:
-        since = int(np.count_nonzero(means.number[:, column] > changed.told))
-        if not since:
-            return False
-        mean = means.at(np.array([since - 1]), np.array([column]))
-        apart = abs(float(mean.shift[0]) - changed.total / max(changed.weight, 1e-300))
-        limit = self.noise.limits(mean, self._warning, np.zeros(1))[0]
-        return bool(apart <= max(gates.least[mean.signals[0]], limit))
-
     def _restart(self, signal: int, shift: float) -> None:
         """Watch on from what is expected plus ``shift``, the detectors as new."""
         del self._changed[signal]
@@ -461,6 +464,7 @@ class Watch:
             "waiting": list(self._waiting.items()),
             "changed": list(self._changed.items()),
             "drifts": self._drifts.state(),
+            "renewal": self._renewal.state(),
         }
 
     @classmethod
@@ -476,6 +480,7 @@ class Watch:
         found.expectation = Expectation.restore(state["expectation"])
         found._last = LastBlocks.restore(state["last"])
         found._by_records, found._hard = found._last.by_records, unpack(state["hard"])
+        found._renewal = Renewal.restore(state["renewal"])
         found._drifts = Drifts.restore(state["drifts"], found.noise, found._hard)
         found._now = 0
         found.bank = Bank.restore(state["bank"])
