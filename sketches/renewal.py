@@ -17,7 +17,7 @@ import numpy as np
 
 from .blocks import DAY
 from .residuals import Noise, measure
-from .scales import LEVELS, WINDOWS, Scales
+from .scales import LEVELS, WILD, WINDOWS, Scales
 from .state import pack_small, unpack_small
 from .table import BoolArray, IntArray
 from .windowed import Dyadic
@@ -83,9 +83,12 @@ class Renewal:
         mean, sample = last.mean[:levels], last.sample[:levels]
         known = (sample > 0) & (WINDOWS[:levels, None] <= length - first) & ~left_out
         quiet = known & ~changed
+        held = self._held[:, :levels]
+        far = np.where(held[0] >= _LEAST * WINDOWS[:levels, None], WILD, np.inf)
+        far = far * np.sqrt(np.maximum(held[3], 1e-300) / np.maximum(held[1], 1e-300))
+        mean = np.clip(mean, -far, far)  # a wild window says nothing of the others
         weight = np.where(by_records, sample, 1.0) * known
         squared = weight * mean * mean
-        held = self._held[:, :levels]
         held[0] += known * WINDOWS[:levels, None]
         held[1] += weight
         held[2] += weight * mean

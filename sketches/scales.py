@@ -17,7 +17,7 @@ WINDOWS: Final = 2 ** np.arange(LEVELS)
 _HELD: Final = 127  # blocks that longer windows reach back
 _CHUNK: Final = 32  # blocks that are added at once
 # Chosen among 4, 5 and none with the flights of the demo in view: they are no test of it.
-_WILD: Final = 4.0  # standard deviations of a block; what lies beyond is drawn there
+WILD: Final = 4.0  # standard deviations of a block; what lies beyond is drawn there
 _KNOWN: Final = 64  # blocks that these are known by
 
 
@@ -99,7 +99,7 @@ class Scales:
         known = np.where(self.weight[0] > 0, self.weight[0], 1.0)
         mean = self.first[0] / known
         spread = np.sqrt(np.maximum(self.second[0] / known - mean**2, 0.0))
-        far = np.where((self.count[0] >= _KNOWN) & (spread > 0), _WILD * spread, 1e300)
+        far = np.where((self.count[0] >= _KNOWN) & (spread > 0), WILD * spread, 1e300)
         found: FloatArray = np.clip(values, (mean - far) * weight, (mean + far) * weight)
         return found
 
