@@ -150,7 +150,7 @@ class ModelMonitor:
         """What is worth telling; features that a given baseline has are compared with that."""
         found = gates(baseline.layout, self._settings, self.model)
         if self._is_cold(name, baseline):
-            found = found.cold(baseline.layout.is_hard())
+            found = found.cold(baseline.layout)
         given = self._streams.get((*name, GIVEN)) if name is not None else None
         if given is None or given.baseline is None:
             return found

@@ -171,8 +171,12 @@ class Gates:
         """Soft and hard signals that are tested."""
         return int((self.tested & ~hard).sum()), int((self.tested & hard).sum())
 
-    def cold(self, hard: BoolArray) -> Gates:
-        """Where ordinary days are not known yet: soft ones doubled, and none of them critical."""
+    def cold(self, layout: Layout) -> Gates:
+        """Where ordinary days are not known yet: soft ones doubled, and none of them critical.
+
+        Nor is the range of a day that of the stream.
+        """
+        hard = layout.is_hard() & ~layout.is_signal("outside")
         warning = np.where(hard, self.warning, 2 * self.warning)
         return Gates(self.tested, warning, np.where(hard, self.critical, _NEVER))
 
