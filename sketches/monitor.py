@@ -257,7 +257,7 @@ class ModelMonitor:
         if stream.learner is not None:
             measured = stream.learner.add(block, values, self._settings)
             self._look(parts(name), stream.learner.look, block, found)
-            if measured is not None:
+            if measured is not None and len(measured):
                 self._try_out(stream, stream.learner, measured, block)
             if stream.learner.is_over(block.end, self._settings):
                 self._learned(name, stream, stream.learner, found)
@@ -273,7 +273,7 @@ class ModelMonitor:
         if values is None and baseline.reference is not None:
             whole = block.profile()
             values, _ = measure(baseline.reference, whole)
-        if values is None:
+        if values is None or not len(values):  # records without any feature
             return
         step = watch.update(values, block.messages, block.start, block.end, judged, block.by_hour())
         if stream.telling is not None:

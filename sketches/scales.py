@@ -249,8 +249,8 @@ class SharedScales:
         strays &= self._signal[self._column] < 0
         if strays.any():
             self._open(strays.nonzero()[0])
-        held = values.take(self._signal, axis=1)
-        held[:, self._signal < 0] = 0.0
+        held, own = np.zeros((len(values), len(self._signal))), self._signal >= 0
+        held[:, own] = values[:, self._signal[own]]
         self._scales.add(held, records)
 
     def _open(self, signals: IntArray) -> None:

@@ -38,7 +38,7 @@ GOLDEN = (
 
 
 # Fields that a later release of format 1 added: always written, and defaulted when they are read.
-ADDED = {"cause", "labels", "owner", "runbook", "dashboard", "baseline_version"} | {
+ADDED = {"cause", "labels", "owner", "runbook", "dashboard", "baseline_version", "since"} | {
     "silenced",
     "acknowledged",
     "flapping",
