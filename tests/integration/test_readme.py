@@ -66,7 +66,9 @@ def test_your_own_topics_in_five_minutes(
     def command(words: str) -> Worker:
         log = tmp_path / f"{len(started)}.log"
         environment = {**os.environ, "STREAMGAUGE_CONFIG": str(config)}
-        started.append(Worker([sys.executable, "-m", "consumer", *words.split()], log, environment))
+        # A test run in the background has SIGINT ignored, and what it starts inherits that.
+        python = ["env", "--default-signal=INT", sys.executable]
+        started.append(Worker([*python, "-m", "consumer", *words.split()], log, environment))
         return started[-1]
 
     check = command(steps[0])
