@@ -117,3 +117,23 @@ def test_silence_ack_and_a_new_normal_hold_for_workers_replays_and_bridges(
     wait_until(lambda: len(told()) >= 2, 20, f"the other one is told:\n{bridge.text}")
     assert bridge.stop() == 0
     assert {one["model"] for one in told()} == {"other"}
+
+
+def test_reminders_go_on_over_a_restart_until_somebody_looks_after_it(app: App) -> None:
+    app.config.write_text(f'remind_every = "60s"\n{app.config.read_text()}')
+    app.make_topic(2)
+    app.feed([*part(0, 4_000), *part(80, 8_000, shift=9.0)])
+    app.drain()
+
+    def reminded(model: str) -> list[dict[str, Any]]:
+        return [one for one in of(app, "updated", model) if one["why"] == ["reminder"]]
+
+    before = {model: len(reminded(model)) for model in ("m", "other")}
+    assert min(before.values()) >= 1, app.alerts()
+    (mine,) = of(app, "opened")
+    said(app, "ack", mine["incident"], "--why", "a new source", "--by", "ann")
+    app.feed(part(240, 8_000, shift=9.0))
+    app.drain()  # a worker that has read neither the change nor the words
+    assert len(reminded("m")) == before["m"]
+    assert len(reminded("other")) > before["other"]
+    assert refolded(app) == app.alerts()
