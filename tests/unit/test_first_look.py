@@ -17,7 +17,7 @@ from sketches.table import FloatArray, Kind, Table
 from tests import streams
 from tests.streams import DAY, START, WINDOW, Alter, Records, normal, watch, windows
 
-SETTINGS = DetectionSettings(learn_for=10 * DAY, learn_records=10**9)
+SETTINGS = DetectionSettings(learn_for=400 * DAY, learn_records=10**9)
 FROM = 20
 
 
