@@ -26,7 +26,7 @@ from .first_look import FirstLook
 from .given import GivenBaseline
 from .prior import Prior
 from .profile import Profile
-from .rates import Part, Rates
+from .rates import Rates
 from .reference import Reference, grown, read, recentred, refreshed
 from .residuals import Noise, measure
 from .scales import Scales, SharedScales
@@ -285,8 +285,7 @@ class Learner:
         if not self._measured:
             self._since = block.start
         middle = (block.start + block.end) // 2
-        hours: tuple[Part, ...] = () if self._features else block.by_hour()
-        ways = values - self._expectation.forecasts(middle, 0, hours)
+        ways = values - self._expectation.forecasts(middle, 0, block.by_hour())
         ways[0] = values
         self._scales.add(ways, block.messages)
         known = np.isfinite(values)

@@ -62,8 +62,8 @@ class Block:
             self.windows.append((start, end, self.messages - before))
 
     def by_hour(self) -> tuple[Part, ...]:
-        """The records of a model as a whole by hours."""
-        return by_hour(self.start, self.end, self.windows)
+        """The records of a model as a whole by hours; nothing where profiles are kept."""
+        return by_hour(self.start, self.end, self.windows) if self.windows else ()
 
     def profile(self) -> Profile:
         """All windows together."""
