@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from .rates import HOUR
 from .table import FloatArray
 
-HOUR: Final = 3_600_000_000  # microseconds
 _PARTS: Final = 64  # of a course, at most
 _FINE: Final = (8, 4)  # a part is no longer than so much of what came after it, where that must be
 _FEWEST: Final = 6  # parts that tell a rise from a step

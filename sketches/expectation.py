@@ -17,17 +17,14 @@ from typing import Any, Final
 import numpy as np
 
 from .daily import DailyMeans
-from .rates import HOUR, Part, Rates
+from .rates import HOUR, MEMORY, PRIOR, WEEK, Part, Rates, minmod
 from .state import Packed, pack_all, pack_small, unpack_all, unpack_small
 from .table import BoolArray, FloatArray, IntArray
 
 VOLUME: Final = 0  # place of the volume among the signals of a model as a whole
 DELAY: Final = 24  # hours until what was seen is learned: what turns out a change is left out
 CANDIDATES: Final = ("level", "day", "week")
-_WEEK: Final = 168
-_MEMORY: Final = 8.0  # weeks
-_PRIOR: Final = 0.1  # of the usual weight of an hour, given to the coarser forecast
-_FORGET: Final = 1 - 1 / (_MEMORY * 7)  # of the errors, a day
+_FORGET: Final = 1 - 1 / (MEMORY * 7)  # of the errors, a day
 
 
 class Expectation:
@@ -49,8 +46,8 @@ class Expectation:
         self._span: Sequence[Part] = ()
         self.choice: IntArray = np.zeros(signals, dtype=np.int64)
         self.days = DailyMeans(signals)
-        self._weight = np.zeros((_WEEK, 1), dtype=np.float32)
-        self._total = np.zeros((_WEEK, 1), dtype=np.float32)
+        self._weight = np.zeros((WEEK, 1), dtype=np.float32)
+        self._total = np.zeros((WEEK, 1), dtype=np.float32)
         self._column: IntArray = np.zeros(signals, dtype=np.int64)  # of each signal
         self._shared: BoolArray = np.ones(1, dtype=bool)  # by column
         self._error = np.zeros((len(CANDIDATES), signals))
@@ -59,7 +56,7 @@ class Expectation:
         self._base: FloatArray = np.zeros((len(CANDIDATES), signals))
         self._slope: FloatArray = np.zeros((len(CANDIDATES), signals))
         self._used: tuple[FloatArray, FloatArray] = (self._base[0], self._slope[0])
-        self._seen: BoolArray = np.zeros(_WEEK, dtype=bool)
+        self._seen: BoolArray = np.zeros(WEEK, dtype=bool)
         self._packed: tuple[Packed, Packed] | None = None  # the tables, until they change
 
     @property
@@ -176,10 +173,10 @@ class Expectation:
             weight, total = self._waiting.pop(at)
             self._try_out(at, weight, total)
             self.days.add(at, weight, total)
-            row = at % _WEEK
+            row = at % WEEK
             weight, total = self._by_column(weight, total)
             again = weight > 0
-            kept = np.where(again, 1 - 1 / _MEMORY, 1.0)
+            kept = np.where(again, 1 - 1 / MEMORY, 1.0)
             self._weight[row] = self._weight[row] * kept + weight
             self._total[row] = self._total[row] * kept + total
             self._seen[row] = True
@@ -248,22 +245,20 @@ class Expectation:
     def _by_hour(self, hour: int, row: slice) -> FloatArray:
         """The same of some columns."""
         held, total = self._weight[:, row], self._total[:, row]
-        prior = np.maximum(_PRIOR * self._usual(row), 1e-30)
+        prior = np.maximum(PRIOR * self._usual(row), 1e-30)
         days_weight = held.reshape(7, 24, -1).sum(axis=0, dtype=np.float64)
         days_total = total.reshape(7, 24, -1).sum(axis=0, dtype=np.float64)
         whole = days_weight.sum(axis=0)
         level = days_total.sum(axis=0) / np.where(whole > 0, whole, 1.0)
         hours = np.arange(hour - 1, hour + 2)
-        of_day, of_week = hours % 24, hours % _WEEK
+        of_day, of_week = hours % 24, hours % WEEK
         day = (days_total[of_day] + prior * level) / (days_weight[of_day] + prior)
         week = (total[of_week] + prior * day) / (held[of_week] + prior)
         return np.stack([np.broadcast_to(level, day.shape), day, week], axis=1)
 
     def _read(self) -> None:
         before, self._base, after = self._table(self._hour)
-        rise, more = self._base - before, after - self._base
-        least = np.minimum(np.abs(rise), np.abs(more))
-        self._slope = np.where(rise * more > 0, np.sign(rise) * least, 0.0)
+        self._slope = minmod(self._base - before, after - self._base)
         self._used = self._chosen()
 
     def _chosen(self) -> tuple[FloatArray, FloatArray]:

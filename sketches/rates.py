@@ -22,13 +22,13 @@ from .state import pack_small, unpack_small
 from .table import FloatArray
 
 HOUR: Final = 3_600_000_000  # microseconds
-_WEEK: Final = 168
+WEEK: Final = 168  # hours
 _DAY: Final = 23.9  # hours that must be known before anything is called a bias
 _LONGEST: Final = 25  # hours of a block that are learned; more is no traffic, not little
-_MEMORY: Final = 8.0  # weeks
-_PRIOR: Final = 0.1  # of the usual time of an hour, given to the coarser forecast
+MEMORY: Final = 8.0  # weeks
+PRIOR: Final = 0.1  # of the usual time or weight of an hour, given to the coarser forecast
 _WAYS: Final = 3  # level, day, week
-_FORGET: Final = 1 - 1 / _WEEK  # of the bias, an hour
+_FORGET: Final = 1 - 1 / WEEK  # of the bias, an hour
 _LEAST: Final = 1e-9  # records an hour; less has no logarithm
 
 
@@ -80,8 +80,8 @@ class Rates:
     """Of one model."""
 
     def __init__(self) -> None:
-        self._records = np.zeros(_WEEK)
-        self._time = np.zeros(_WEEK)  # hours
+        self._records = np.zeros(WEEK)
+        self._time = np.zeros(WEEK)  # hours
         self._bias = np.zeros(1 + _WAYS)  # blocks, sum of what they were beyond each forecast
         # hour -> records, time, blocks, sums as in the bias
         self._waiting: dict[int, FloatArray] = {}
@@ -132,8 +132,8 @@ class Rates:
         if self._time.any():
             wrong = _deviance(held[0], np.maximum(self._line(hour)[0], _LEAST) * held[1])
             wrong /= max(self._records.sum() / max(self._time.sum(), 1e-12), _LEAST)
-        row = hour % _WEEK
-        kept = 1 - min(held[1], 1.0) / _MEMORY
+        row = hour % WEEK
+        kept = 1 - min(held[1], 1.0) / MEMORY
         self._records[row] = self._records[row] * kept + held[0]
         self._time[row] = self._time[row] * kept + held[1]
         self._bias = self._bias * _FORGET ** held[1] + held[2:]
@@ -158,21 +158,19 @@ class Rates:
         found = self._lines.get(hour)
         if found is None:
             before, base, after = (self._rate(each) for each in (hour - 1, hour, hour + 1))
-            rise, more = base - before, after - base
-            slope = np.minimum(np.abs(rise), np.abs(more)) * np.sign(rise) * (rise * more > 0)
-            found = self._lines[hour] = base, slope
+            found = self._lines[hour] = base, minmod(base - before, after - base)
         return found
 
     def _rate(self, hour: int) -> FloatArray:
         """Records an hour by each forecast."""
         whole = float(self._time.sum())
         level = float(self._records.sum()) / max(whole, 1e-12)
-        prior = max(_PRIOR * whole / max(int(np.count_nonzero(self._time)), 1), 1e-12)
+        prior = max(PRIOR * whole / max(int(np.count_nonzero(self._time)), 1), 1e-12)
         of_day = slice(hour % 24, None, 24)
         day = (float(self._records[of_day].sum()) + prior * level) / (
             float(self._time[of_day].sum()) + prior
         )
-        row = hour % _WEEK
+        row = hour % WEEK
         week = (float(self._records[row]) + prior * day) / (float(self._time[row]) + prior)
         return np.array([level, day, week])
 
@@ -194,6 +192,12 @@ class Rates:
         found._bias = unpack_small(state["bias"])
         found._waiting = {int(hour): np.array(held) for hour, held in state["waiting"]}
         return found
+
+
+def minmod(rise: FloatArray, more: FloatArray) -> FloatArray:
+    """The smaller of two slopes, none where they differ in sign: flat at turns and steps."""
+    least = np.minimum(np.abs(rise), np.abs(more))
+    return np.where(rise * more > 0, np.sign(rise) * least, 0.0)
 
 
 def _deviance(count: float, expected: FloatArray) -> FloatArray:
