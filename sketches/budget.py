@@ -32,6 +32,7 @@ SCALES: Final = 8  # windows of 1, 2, 4, .. 128 blocks share it as well
 # view when 20 was taken instead of 100, so they are no test of it.
 LEAST_ARL: Final = 1_000.0
 MODEL_ERROR: Final = 20.0
+NORMAL_90: Final = 1.2816  # 90 % quantile of N(0, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from .course import Course
+
+# Microseconds at a new, stable level after which it is the new normal.
+SETTLED: Final = 604_800_000_000
 
 
 class Finding(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from .blocks import DAY
-from .budget import student
+from .budget import NORMAL_90, student
 from .state import Packed, pack_small, unpack_small
 from .table import BoolArray, FloatArray, IntArray
 
@@ -24,7 +24,6 @@ _FEWEST: Final = 3  # days that are compared with those of the same weekdays
 _WHOLE: Final = 0.75  # of the usual hours of a day, at least
 _PART: Final = 0.25  # of the shift that a day shows, at least, from which on it is there
 _MOST_ALIKE: Final = 0.9  # correlation of a day with the one before
-_NORMAL_90: Final = 1.2816  # 90 % quantile
 
 
 class Week(NamedTuple):
@@ -63,7 +62,7 @@ class Week(NamedTuple):
         far = np.min(student(critical, np.maximum(self.df, 1.0)) * self.deviation, axis=0)
         found: FloatArray = np.maximum(
             np.maximum(far, critical * least),
-            gate + _NORMAL_90 * np.maximum(np.min(self.deviation, axis=0), least),
+            gate + NORMAL_90 * np.maximum(np.min(self.deviation, axis=0), least),
         )
         return found
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from .changed import Finding, Step
+from .changed import SETTLED, Finding, Step
 from .daily import DailyMeans, Week
 from .residuals import Noise
 from .signals import Gates
@@ -16,7 +16,6 @@ from .table import BoolArray, FloatArray
 
 WEEKLY: Final = "WeeklyMean"  # the name of the detector
 _HALF: Final = 0.25  # of the shift that the older and the newer half of the days show, at least
-_SETTLED: Final = 604_800_000_000  # still where it was after so long: it is the new normal
 
 
 class Drift(msgspec.Struct, array_like=True):
@@ -155,7 +154,7 @@ class Drifts:
         moved = {}
         for signal in signals:
             told, now = self._told[signal], float(shift[signal])
-            if end - told.anchor < _SETTLED:
+            if end - told.anchor < SETTLED:
                 continue
             if abs(now - told.level) <= gate[signal] / 2:
                 moved[signal] = now

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from .budget import student, windowed_threshold
+from .budget import NORMAL_90, student, windowed_threshold
 from .scales import LEVELS, WINDOWS, Scales
 from .state import Packed, pack_all, unpack_all
 from .table import BoolArray, FloatArray, IntArray
@@ -28,7 +28,6 @@ _BATCHES: Final = 16  # fewer independent windows say too little about their noi
 _UNKNOWN: Final = 0.75  # of a variance that is left at twice the length, where nothing says it
 # This one and _MARGIN were changed after a look at the flights of the demo: no test of them.
 _LEAST_DF: Final = 60  # of long autocorrelation; the number of windows itself may be less
-_NORMAL_90: Final = 1.2816  # 90 % quantile
 _LARGEST_SKEW: Final = 2.0
 _BY_CHANCE: Final = 0.1  # share of clean baselines whose largest mean is as large by chance
 _MARGIN: Final = 1.4  # by how much that largest mean stays below; halves what null streams tell
@@ -146,7 +145,7 @@ class Noise:
         )
         far = np.min(quantile * np.maximum(deviation, self.floor[signals]), axis=0)
         far += np.where(rises, critical.counts[signals] / sample, 0.0)
-        least = gate + _NORMAL_90 * np.min(deviation, axis=0) * self.factor[signals]
+        least = gate + NORMAL_90 * np.min(deviation, axis=0) * self.factor[signals]
         found: FloatArray = np.maximum(far * self.factor[signals], least)
         return found
 

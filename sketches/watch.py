@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from .budget import Thresholds
-from .changed import Changed, Finding, Step, Waiting
+from .changed import SETTLED, Changed, Finding, Step, Waiting
 from .course import Course, course_of
 from .detectors import Bank
 from .expectation import Expectation
@@ -33,7 +33,6 @@ from .windowed import RING, Dyadic, LastBlocks, Means
 
 _PATIENCE: Final = 8  # blocks that a proposal waits to be confirmed
 QUIET: Final = 1_800_000_000  # microseconds near what is expected after which a change is over
-SETTLED: Final = 604_800_000_000  # at a new, stable level for so long: it is the new normal
 _SURER: Final = 0.5  # standard deviations that a critical change is surer by
 LASTING: Final = 180_000_000  # a critical change has gone on for so long, and for two blocks
 WINDOWED: Final = "WindowMean"  # the name of the third detector
