@@ -22,6 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     NewTopic,
 )
 
+from alerts.events import Event, to_message
 from consumer.kafka import Admin
 from consumer.log import LogRecord, ProfileRecord, WatermarkRecord, decode
 from consumer.scan import read_range
@@ -255,6 +256,14 @@ class App:
                 producer.flush(30)
         assert producer.flush(30) == 0
         return count
+
+    def tell(self, *events: Event) -> None:
+        """Write alert events, as a worker does."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random"})
+        for event in events:
+            key, value, headers = to_message(event, self.name)
+            producer.produce(self.settings.alerts_topic, value, key, headers=[*headers])
+        assert producer.flush(20) == 0
 
     def read(self, topic: str) -> list[Message]:
         """All that a topic holds, partition by partition."""

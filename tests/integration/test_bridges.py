@@ -14,10 +14,9 @@ from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import Producer
 
 from alerts.drill import opened, resolved
-from alerts.events import Event, Opened, to_message
+from alerts.events import Opened
 from alerts.notices import limit_reached
 from tests.alertmanager_server import Alertmanager, HttpServer, Request, http_server, program
 from tests.waiting import wait_until
@@ -100,14 +99,6 @@ start = "{start}"
     )
 
 
-def write(app: App, *events: Event) -> None:
-    producer = Producer({"bootstrap.servers": app.bootstrap, "partitioner": "murmur2_random"})
-    for event in events:
-        key, value, headers = to_message(event, app.name)
-        producer.produce(app.settings.alerts_topic, value, key, headers=[*headers])
-    assert producer.flush(20) == 0
-
-
 def drills(count: int, app: App) -> list[Opened]:
     return [
         opened(app.name, f"model-{number}", "critical", {}, T0, f"{app.name} {number}")
@@ -167,10 +158,10 @@ def test_what_is_away_loses_nothing_and_blocks_nothing(
     configure(app, alertmanager, hook, "earliest")
     first, second, third = drills(3, app)
     bridge = app.command("bridge")
-    write(app, first, second, limit_reached(app.name, "t", "models", None))
+    app.tell(first, second, limit_reached(app.name, "t", "models", None))
     wait_until(lambda: len(hook.taken) == 3, 20, f"the hook has all:\n{bridge.text}")
     bridge.says("the target does not take alerts; they wait on the topic")
-    write(app, resolved(first, T0, T0 + 1), third)
+    app.tell(resolved(first, T0, T0 + 1), third)
     wait_until(lambda: len(hook.taken) == 5, 20, f"the hook is not held back:\n{bridge.text}")
 
     alertmanager.start()
@@ -188,7 +179,7 @@ def test_what_is_away_loses_nothing_and_blocks_nothing(
     assert ends["hook"]["failed"] == 2
     paged = told(pager)
     again = app.command("bridge")
-    write(app, resolved(second, T0, T0 + 1))
+    app.tell(resolved(second, T0, T0 + 1))
     wait_until(lambda: len(hook.taken) == 6, 20, f"one more:\n{again.text}")
     wait_until(lambda: second.incident not in firing(alertmanager), 20, "it is resolved")
     assert firing(alertmanager) >= {third.incident}
@@ -208,14 +199,14 @@ def test_another_process_takes_over(app: App, alertmanager: Alertmanager, hook: 
     for bridge in (first, second):
         bridge.says("bridge begins", times=2)
     begun = drills(8, app)
-    write(app, *begun)
+    app.tell(*begun)
     all_of_them = {event.incident for event in begun}
     wait_until(lambda: firing(alertmanager) == all_of_them, 20, "all fire")
     first.kill()
     alertmanager.kill()
     alertmanager.start()
     wait_until(lambda: firing(alertmanager) == all_of_them, 20, f"one says it all:\n{second.text}")
-    write(app, *(resolved(event, T0, T0 + 1) for event in begun))
+    app.tell(*(resolved(event, T0, T0 + 1) for event in begun))
     wait_until(lambda: not firing(alertmanager), 20, f"all are resolved:\n{second.text}")
     wait_until(lambda: len({one.headers["ce-id"] for one in hook.taken}) == 16, 10, "the hook too")
 

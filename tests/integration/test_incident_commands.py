@@ -17,7 +17,6 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from alerts.events import Event, to_message
 from bench.records import Load, generate
 from consumer.service import incidents
 from tests.kafka_broker import jars
@@ -42,21 +41,13 @@ def app(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         app.make_topic(2)
         app.feed((n % 2, *one) for n, one in enumerate(generate(LOAD)))
         app.drain()
-        write(app, *story(), *story())
+        app.tell(*story(), *story())
         producer = Producer({"bootstrap.servers": kafka})
         later = orjson.dumps({"v": 1, "type": "of a later release", "incident": "x"})
         for value in (later, b"no event"):
             producer.produce(app.settings.alerts_topic, value, b"x")
         assert producer.flush(20) == 0
         yield app
-
-
-def write(app: App, *events: Event) -> None:
-    producer = Producer({"bootstrap.servers": app.bootstrap, "partitioner": "murmur2_random"})
-    for event in events:
-        key, value, headers = to_message(event, app.name)
-        producer.produce(app.settings.alerts_topic, value, key, headers=[*headers])
-    assert producer.flush(20) == 0
 
 
 def said(app: App, *words: str, status: int = 0) -> str:
@@ -154,7 +145,7 @@ def test_a_service_goes_on_where_its_group_was_and_is_told_nothing_twice(
     with App(kafka, app_name, topic_name, tmp_path) as app:
         app.make_topic(2, app.settings.alerts_topic)
         told = story()
-        write(app, *told[:2], *told[:1])
+        app.tell(*told[:2], *told[:1])
 
         def of_service(most: int) -> list[tuple[str, int]]:
             end = time.monotonic() + 20
@@ -169,7 +160,7 @@ def test_a_service_goes_on_where_its_group_was_and_is_told_nothing_twice(
         assert of_service(1) == [(opened, 1)]
         # Not handled: the service ended before it asked for the next one.
         assert of_service(2) == [(opened, 1), (opened, 2)]
-        write(app, *told[:2], *told)
+        app.tell(*told[:2], *told)
         seen = of_service(5)
         assert seen[0] == (opened, 2)
         assert sorted(seen) == sorted((each.incident, each.revision) for each in told[1:])

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import orjson
 import pytest
-from confluent_kafka import Producer
 
 from alerts.drill import opened, resolved
-from alerts.events import Event, Opened, Resolved, to_message
+from alerts.events import Opened, Resolved
 from tests.alertmanager_server import Alertmanager, HttpServer, http_server, program
 from tests.waiting import wait_until
 from tests.worker_runs import App, Worker, steady
@@ -31,14 +30,6 @@ EVERY = 10.0  # seconds from one turn to the next
 EACH = 8  # incidents that begin in a turn; half of them end in the next one
 PROMPTLY = 5.0  # seconds in which what does not wait for Alertmanager has to be done
 T0 = 1_795_489_200_000_000
-
-
-def write(app: App, *events: Event) -> None:
-    producer = Producer({"bootstrap.servers": app.bootstrap, "partitioner": "murmur2_random"})
-    for event in events:
-        key, value, headers = to_message(event, app.name)
-        producer.produce(app.settings.alerts_topic, value, key, headers=[*headers])
-    assert producer.flush(20) == 0
 
 
 def configure(app: App, alertmanager: Alertmanager, hook: HttpServer) -> None:
@@ -92,7 +83,7 @@ def outage(app: App, alertmanager: Alertmanager, hook: HttpServer) -> None:
     alertmanager.start()
     bridge = app.command("bridge")
     before = opened(app.name, "before", "critical", {}, T0, app.name)
-    write(app, before)
+    app.tell(before)
     wait_until(lambda: before.incident in firing(alertmanager), 20, f"it pages:\n{bridge.text}")
 
     alertmanager.kill()
@@ -140,7 +131,7 @@ def _ten_minutes(
         ]
         going += new
         wrote = time.monotonic()
-        write(app, *new, *ends)
+        app.tell(*new, *ends)
         told = partial(_are_told, hook, {one.id for one in new} | {one.id for one in ends})
         wait_until(told, PROMPTLY, f"no wait:\n{bridge.text}")
         waits.append(time.monotonic() - wrote)
