@@ -15,7 +15,7 @@ from pathlib import Path
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from alerts.events import Event, Opened, Resolved, from_message
+from alerts.events import Event, Opened, Resolved, Updated, from_message
 from alerts.tail import render
 from consumer.kafka import Admin, Scan, embedded_broker
 from consumer.kafka_failures import PartitionError
@@ -153,10 +153,11 @@ def _values(
 def _table(events: list[Event]) -> None:
     """Incidents beside the worst days of the year."""
     worst = flights.worst_days(flights.read())
-    opened = [event for event in events if isinstance(event, Opened)]
+    said = {e.incident: e for e in events if isinstance(e, Opened | Updated)}  # the last word on it
+    incidents = sorted(said.values(), key=lambda event: event.onset)
     ended = {event.incident: event for event in events if isinstance(event, Resolved)}
     _say("\nIncidents                                      worst days they touch (share bad)")
-    for event in opened:
+    for event in incidents:
         first = _day(event.onset)
         last = _day(ended[event.incident].time) if event.incident in ended else date(2013, 12, 31)
         days = [
@@ -171,11 +172,11 @@ def _table(events: list[Event]) -> None:
     found = {
         d
         for d in worst
-        for event in opened
+        for event in incidents
         if _day(event.onset) <= d
         and (event.incident not in ended or d <= _day(ended[event.incident].time))
     }
-    _say(f"\n{len(opened)} incidents; {len(found)} of the 25 worst days of the year lie in one.")
+    _say(f"\n{len(incidents)} incidents; {len(found)} of the 25 worst days of the year lie in one.")
 
 
 def _what(event: Opened) -> str:
