@@ -13,6 +13,7 @@ from bench.chaos.results import Results, commit
 from bench.chaos.rows import BOTH, Row, chosen
 
 QUICK = "7,25,29"
+ROUNDS = 10
 
 
 def main() -> int:
@@ -54,7 +55,10 @@ def main() -> int:
 
 
 def _tasks(rows: list[Row], options: argparse.Namespace, results: Results) -> list[Task]:
-    """The runs that are missing; every row early, then their counts, and few changes of cluster."""
+    """The runs that are missing; every row's share alike, and few changes of cluster.
+
+    A row whose mode has ten runs gets one in each of ten rounds, one with fifteen one or two.
+    """
     found: list[tuple[tuple[int, str, int, int], Task]] = []
     for row in rows:
         modes = [mode for mode in row.modes if mode in options.modes.split(",")]
@@ -65,9 +69,10 @@ def _tasks(rows: list[Row], options: argparse.Namespace, results: Results) -> li
             done = results.seeds(row, mode)
             if not done:
                 results.forget(row, mode)
-            for at in range((total + len(modes) - 1 - number) // len(modes)):
+            wanted = (total + len(modes) - 1 - number) // len(modes)
+            for at in range(wanted):
                 if (seed := options.seed + at) not in done:
-                    place = at.bit_length(), row.cluster, row.number, at
+                    place = ROUNDS * at // wanted, row.cluster, row.number, at
                     found.append((place, Task(row.number, mode, seed)))
     return [task for _, task in sorted(found)]
 

@@ -97,11 +97,16 @@ class Outcome(NamedTuple):
 
 
 def violations(outcome: Outcome) -> list[str]:
-    """All that is not as it must be; empty: nothing.
+    """All that is not as it must be, once all workers have ended; empty: nothing.
 
     Raises:
         RuntimeError: The input is not what was to be written: the run says nothing.
     """
+    with outcome.app.at_rest():
+        return _violations(outcome)
+
+
+def _violations(outcome: Outcome) -> list[str]:
     told: list[str] = []
     _see_input(outcome)
     checks: list[Callable[[Outcome], list[str]]] = [_audited, _counts, _rejects, _alerts, _states]
