@@ -8,7 +8,7 @@ ROWS ?=
 MINUTES ?= 30
 JOBS ?= 3
 
-.PHONY: help test test-long test-quick lint types demo demo-verify crash bench bench-quick study study-quick study-readme soak soak-quick chaos chaos-quick chaos-readme profile readme readme-incidents contract asyncapi-parser clean
+.PHONY: help test test-long test-quick lint types demo demo-verify crash bench bench-quick study study-quick study-readme soak soak-quick backlog chaos chaos-quick chaos-readme profile readme readme-incidents contract asyncapi-parser clean
 
 help:
 	@echo "make test         lint, types, unit, property and real-Kafka tests"
@@ -25,6 +25,7 @@ help:
 	@echo "make contract     the schema of the alerts and the AsyncAPI document from the code"
 	@echo "make asyncapi-parser  the official parser reads the AsyncAPI document; needs node"
 	@echo "make soak         30 minutes under load, the slope of the memory"
+	@echo "make backlog      five million records wait for a worker that may take 256 MB"
 	@echo "make profile      where the worker's time goes"
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -94,6 +95,9 @@ soak: $(VENV)/.ready
 
 soak-quick: $(VENV)/.ready
 	$(BIN)/python -m bench.soak --minutes 1
+
+backlog: $(VENV)/.ready
+	$(BIN)/python -m bench.backlog --out bench/results.json
 
 profile: $(VENV)/.ready
 	$(BIN)/python -m bench.profiling

@@ -50,7 +50,11 @@ def main() -> int:
     rounds = options.rounds or (1 if options.quick else 5)
     old = options.out and options.out.exists()
     before = orjson.loads(options.out.read_bytes()) if old else {}
-    kept = {key: held for key, held in before.items() if options.only or key.startswith("soak")}
+    kept = {
+        key: held
+        for key, held in before.items()
+        if options.only or key.startswith(("soak", "backlog"))
+    }
     results: dict[str, object] = {"soak_mb_per_hour": None} | kept
     results |= {
         "commit": commit(),

@@ -33,6 +33,7 @@ def section(found: Mapping[str, Any]) -> str:
             for key, megabytes in found["rss_mb"].items()
         ],
         (f"memory under load for {found.get('soak_minutes', 0):g} minutes", _slope(found)),
+        *_backlog(found),
         (
             "profiles on the wire",
             f"{found['profile_bytes_per_feature_window']:.0f} bytes a feature and window",
@@ -120,6 +121,21 @@ def _slope(found: Mapping[str, Any]) -> str:
         return "not measured"
     error, measured = found["soak_mb_per_hour_error"], found["soak_commit"]
     return f"{slope:+} MB/hour, standard error {error} (commit {measured})"
+
+
+def _backlog(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    taken = found.get("backlog")
+    if taken is None:
+        return []
+    held = "held by a control group" if taken["limit"] == "control group" else "watched"
+    return [
+        (
+            f"{taken['records'] / 1e6:g} million records wait for a worker that may take "
+            f"{taken['limit_mb']} MB ({held})",
+            f"all read in {taken['seconds']:.0f} s, peak {taken['peak_mb']:.0f} MB "
+            f"(commit {taken['commit']})",
+        )
+    ]
 
 
 def rewritten(readme: str, found: Mapping[str, Any]) -> str:
