@@ -51,4 +51,5 @@ def feed(bootstrap: str, read: Callable[[int], int] | None = None, keep: Path | 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bootstrap", default="localhost:9092")
+    print("reading the flights, which takes a while", flush=True)  # noqa: T201
     print(f"{feed(parser.parse_args().bootstrap):,} records written")  # noqa: T201

@@ -6,11 +6,13 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from bench.chaos.lanes import Done, Task, all_done
 from bench.chaos.results import Results, commit
-from bench.chaos.rows import BOTH, Row, chosen
+from bench.chaos.rows import BOTH, Mode, Row, chosen
 
 QUICK = "7,25,29"
 ROUNDS = 10
@@ -18,26 +20,15 @@ ROUNDS = 10
 
 def main() -> int:
     """Do all runs."""
-    parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
-    parser.add_argument("--rows", default="", help="1,3,20-24; default: all")
-    parser.add_argument("--modes", default=",".join(BOTH))
-    parser.add_argument("--runs", type=int, help="of a row over its modes; default: the row's own")
-    parser.add_argument("--seed", type=int, default=1, help="of the first run")
-    parser.add_argument(
-        "--jobs", type=int, default=3, help="runs side by side; most of one is waiting"
-    )
-    parser.add_argument("--out", type=Path, help="results, which grow run by run")
-    parser.add_argument("--again", action="store_true", help="also what the results hold already")
-    parser.add_argument("--minutes", type=float, default=30.0, help="of the mixed run, each mode")
-    parser.add_argument("--quick", action="store_true", help="the few short rows of CI")
-    options = parser.parse_args()
+    options = parser().parse_args()
     if options.quick:
         options.rows, options.runs = QUICK, 2
     os.environ["PYTHONFAULTHANDLER"] = "1"  # of the workers, for one that hangs
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is ended
     rows = chosen(options.rows, options.minutes)
     results = Results(options.out, commit())
-    tasks = _tasks(rows, options, results)
+    tasks = missing(rows, options, results)
+    _say(f"{len(tasks)} runs to make")
     violated, errors = set[int](), 0
     for done in all_done(tasks, min(options.jobs, max(1, len(tasks))), options.minutes):
         row = next(one for one in rows if one.number == done.task.row)
@@ -54,7 +45,24 @@ def main() -> int:
     return 1 if violated or errors else 0
 
 
-def _tasks(rows: list[Row], options: argparse.Namespace, results: Results) -> list[Task]:
+def parser() -> argparse.ArgumentParser:
+    """What may be asked for."""
+    options = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
+    options.add_argument("--rows", default="", help="1,3,20-24; default: all")
+    options.add_argument("--modes", default=",".join(BOTH))
+    options.add_argument("--runs", type=int, help="of a row over its modes; default: the row's own")
+    options.add_argument("--seed", type=int, default=1, help="of the first run")
+    options.add_argument(
+        "--jobs", type=int, default=3, help="runs side by side; most of one is waiting"
+    )
+    options.add_argument("--out", type=Path, help="results, which grow run by run")
+    options.add_argument("--again", action="store_true", help="also what the results hold already")
+    options.add_argument("--minutes", type=float, default=30.0, help="of the mixed run, each mode")
+    options.add_argument("--quick", action="store_true", help="the few short rows of CI")
+    return options
+
+
+def missing(rows: list[Row], options: argparse.Namespace, results: Results) -> list[Task]:
     """The runs that are missing; every row's share alike, and few changes of cluster.
 
     A row whose mode has ten runs gets one in each of ten rounds, one with fifteen one or two.
@@ -62,19 +70,26 @@ def _tasks(rows: list[Row], options: argparse.Namespace, results: Results) -> li
     found: list[tuple[tuple[int, str, int, int], Task]] = []
     for row in rows:
         modes = [mode for mode in row.modes if mode in options.modes.split(",")]
-        total = options.runs or row.runs
-        for number, mode in enumerate(modes):
+        for mode in modes:
             if options.again:
                 results.forget(row, mode)
             done = results.seeds(row, mode)
             if not done:
                 results.forget(row, mode)
-            wanted = (total + len(modes) - 1 - number) // len(modes)
-            for at in range(wanted):
-                if (seed := options.seed + at) not in done:
-                    place = ROUNDS * at // wanted, row.cluster, row.number, at
-                    found.append((place, Task(row.number, mode, seed)))
+            # Runs that are asked for are of the modes asked for; a row's own are of all its modes.
+            own = options.runs is None
+            wanted = _share(row.runs, row.modes, mode) if own else _share(options.runs, modes, mode)
+            seeds = (seed for seed in count(options.seed) if seed not in done)
+            for at, seed in zip(range(len(done), wanted), seeds, strict=False):
+                place = ROUNDS * at // wanted, row.cluster, row.number, at
+                found.append((place, Task(row.number, mode, seed)))
     return [task for _, task in sorted(found)]
+
+
+def _share(runs: int, modes: Sequence[Mode], mode: Mode) -> int:
+    """Runs of one mode, of so many over all; the first modes have those that are left over."""
+    each, more = divmod(runs, len(modes))
+    return each + (modes.index(mode) < more)
 
 
 def _told(row: Row, done: Done) -> str:

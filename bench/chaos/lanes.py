@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import signal
 import sys
@@ -18,6 +19,7 @@ from bench.chaos.rows import Mode, table
 from bench.chaos.run import References, Result, run
 
 LONGEST: Final = 900.0  # seconds of a run beside those of the mixed one
+ENDS_WITHIN: Final = 60.0  # seconds of an end, after which its stacks are printed
 
 
 class Task(NamedTuple):
@@ -58,6 +60,8 @@ def all_done(tasks: Sequence[Task], jobs: int, minutes: float) -> Iterator[Done]
         done = pool.imap_unordered(partial(_done, minutes), tasks)
         for _ in tasks:
             yield done.next(timeout=LONGEST + 120 * minutes)
+        faulthandler.dump_traceback_later(ENDS_WITHIN)  # says what the end waits for
+    faulthandler.cancel_dump_traceback_later()
 
 
 _clusters = Clusters()
@@ -68,7 +72,12 @@ def _begin() -> None:
     """The parent ends a lane by SIGTERM, and its clusters and workers have to end with it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Finalize(None, _clusters.close, exitpriority=10)
+    Finalize(None, _end, exitpriority=10)
+
+
+def _end() -> None:
+    faulthandler.dump_traceback_later(ENDS_WITHIN)
+    _clusters.close()
 
 
 def _done(minutes: float, task: Task) -> Done:

@@ -11,11 +11,13 @@ import orjson
 import pytest
 
 from bench.chaos import readme, results
+from bench.chaos.__main__ import missing, parser
 from bench.chaos.bounds import Used, beyond
 from bench.chaos.faults import END_TXN
+from bench.chaos.lanes import Task
 from bench.chaos.oracle import POISON, Plan
 from bench.chaos.proxy import Proxy
-from bench.chaos.rows import chosen
+from bench.chaos.rows import Mode, chosen
 from bench.chaos.run import Result
 from bench.records import Load
 from consumer import failpoints, rejects
@@ -33,6 +35,35 @@ def test_every_failpoint_has_a_row() -> None:
     assert [row.number for row in chosen("3,21-23", 1.0)] == [3, 21, 22, 23]
     with pytest.raises(ValueError, match="no row 99"):
         chosen("99", 1.0)
+
+
+def planned(tmp_path: Path, *words: str) -> list[Task]:
+    options = parser().parse_args(["--rows", "7,25", *words])
+    path = tmp_path / "chaos.json"
+    return missing(chosen(options.rows, 1.0), options, results.Results(path, "abc"))
+
+
+def test_runs_are_split_over_the_modes_and_go_on_at_the_same_pace(tmp_path: Path) -> None:
+    tasks = planned(tmp_path)
+    counts = Counter((task.row, task.mode) for task in tasks)
+    both: tuple[Mode, ...] = ("at_least_once", "exactly_once")
+    assert counts == {(7, m): 10 for m in both} | {(25, m): 15 for m in both}
+    early = Counter((task.row, task.mode) for task in tasks[: len(tasks) // 2])
+    assert all(4 <= early[7, m] <= 6 and 7 <= early[25, m] <= 9 for m in both)
+    assert set(planned(tmp_path, "--modes", "exactly_once")) == {
+        task for task in tasks if task.mode == "exactly_once"
+    }
+    again = planned(tmp_path, "--modes", "exactly_once", "--runs", "1", "--seed", "5")
+    assert again == [Task(7, "exactly_once", 5), Task(25, "exactly_once", 5)]
+
+
+def test_runs_that_the_results_hold_are_not_made_again(tmp_path: Path) -> None:
+    (row, _) = chosen("7,25", 1.0)
+    held = results.Results(tmp_path / "chaos.json", "abc")
+    for seed in (1, 11):
+        held.add(row, "exactly_once", seed, result())
+    seeds = [t.seed for t in planned(tmp_path) if t.row == 7 and t.mode == "exactly_once"]
+    assert seeds == [2, 3, 4, 5, 6, 7, 8, 9]
 
 
 def result(recovery: float = 1.0, reached: int = 1, violations: Sequence[str] = ()) -> Result:
