@@ -22,7 +22,7 @@ def main() -> int:
     """Do all runs."""
     options = parser().parse_args()
     if options.quick:
-        options.rows, options.runs = QUICK, 2
+        options.rows, options.modes, options.runs = QUICK, "exactly_once", 1
     os.environ["PYTHONFAULTHANDLER"] = "1"  # of the workers, for one that hangs
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is ended
     rows = chosen(options.rows, options.minutes)
