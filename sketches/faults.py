@@ -2,12 +2,13 @@
 
 - ``zeros``: share of the values that are 0;
 - ``outside``: share of the values beyond all that the reference saw, and a tenth of its range
-  further; one or two of them are strays, and count as none;
+  further, even if that went along with the median: a level that moves is the location's affair;
+  one or two of them are strays, and count as none;
 - ``stuck``: share of the other values that are the same as the most frequent one, if that is
   frequent at all; 1 where every value is the same;
 - ``magnitude``: logarithm of the median size of the values other than 0 over that of the
   reference; 0 as long as it is within a factor of two, and where other quantiles, and
-  the distance between them, have not changed alike.
+  the distance between them, have not changed alike, or values have changed sign.
 
 All but ``zeros`` are exactly 0 on an ordinary day of an ordinary feature, and cost almost nothing
 then: a closer look is taken only at features whose extremes, mean or spread ask for it.
@@ -21,8 +22,8 @@ from typing import Final
 import numpy as np
 
 from .numbers import Numbers
-from .reading import QUANTILES, most_frequent, typical_sizes
-from .reference import TOP, Reference
+from .reading import QUANTILES, most_frequent, quantiles, typical_sizes
+from .reference import TOP, Reference, negative_share
 from .table import BoolArray, FloatArray, IntArray
 
 NUMBER_FAULTS: Final = ("zeros", "outside", "stuck", "magnitude")
@@ -30,6 +31,7 @@ _LEAST: Final = 10  # values that it takes to speak of a stuck or a typical one
 _STRAYS: Final = 2
 _NO_JUMP: Final = math.log(2.0)
 _ALIKE: Final = math.log(2.5)
+_SIGNS: Final = 0.25  # share of the values
 _PART: Final = 0.4  # of a jump, by which quantiles of few values may differ
 _FARTHEST: Final = 300.0  # logarithm of a ratio; beyond it a size is only "far"
 _NARROW: Final = 0.05  # standard deviations; a wider bin is no single value
@@ -73,14 +75,23 @@ def number_faults(
     return zeros, outside, stuck, jump
 
 
+def level_moved(reference: Reference, held: Numbers, at: IntArray, row: IntArray) -> FloatArray:
+    """How far the medians of some features are from the reference's centre, shape (len(at),)."""
+    return quantiles(held.histogram.select(at), (0.5,))[:, 0] - reference.centre[row]
+
+
 def _outside(reference: Reference, held: Numbers, at: IntArray, row: IntArray) -> FloatArray:
     bins = held.histogram.select(at)
+    with np.errstate(over="ignore"):
+        by = level_moved(reference, held, at, row)
+        most = reference.most[row] + np.maximum(by, 0.0)
+        least = reference.least[row] + np.minimum(by, 0.0)
     owner, scale = bins.owner(), bins.scale.astype(np.int64)
     with np.errstate(over="ignore"):
         low = np.ldexp(bins.index.astype(np.float64), scale)
         high = np.ldexp(bins.index + 1.0, scale)
     # Only a bin that is wholly beyond is: one that reaches across may hold the usual value alone.
-    beyond = (low > reference.most[row][owner]) | (high <= reference.least[row][owner])
+    beyond = (low > most[owner]) | (high <= least[owner])
     count = np.bincount(owner, bins.count * beyond, len(at))
     shares: FloatArray = np.where(count > _STRAYS, count / held.count[at], 0.0)
     return shares
@@ -99,9 +110,18 @@ def _jump(reference: Reference, held: Numbers, at: IntArray, row: IntArray) -> F
     # Another unit moves all quantiles alike, and stretches what lies between the values too.
     same = np.where(before > 1e-9 * usual[:, 0], apart < _ALIKE, True)
     same &= np.ptp(steps, axis=1) < np.maximum(_ALIKE, _PART * np.abs(jump))
+    # It leaves signs as they are: what lay around 0 and now lies on one side has moved there.
+    same &= (np.abs(_negative(held, at) - negative_share(reference, row)) < _SIGNS)[known]
     ratio = np.zeros(len(at))
     ratio[known] = np.where(same & (np.abs(jump) >= _NO_JUMP), jump, 0.0)
     return np.clip(ratio, -_FARTHEST, _FARTHEST)
+
+
+def _negative(held: Numbers, at: IntArray) -> FloatArray:
+    """Share of the values below 0 of some features, shape (len(at),)."""
+    bins = held.histogram.select(at)
+    below = np.bincount(bins.owner(), bins.count * (bins.index < 0), len(at))
+    return below / held.count[at]
 
 
 def vanished(before: FloatArray, after: FloatArray) -> FloatArray:

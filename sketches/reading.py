@@ -185,6 +185,17 @@ def _fine(low: FloatArray, high: FloatArray) -> FloatArray:
     return found
 
 
+def cell_of(value: float, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Where a value lies in the grid of each feature, in cells; out of 0 to GRID if it is clipped.
+
+    Args:
+        value: The same for all.
+        low: Shape (F,), clip limits.
+        high: Shape (F,).
+    """
+    return (value - low) * _fine(low, high)
+
+
 def range_cuts(bins: Histograms, low: FloatArray, high: FloatArray) -> tuple[IntArray, RangeArray]:
     """About ``RANGES`` equally likely ranges of each feature.
 

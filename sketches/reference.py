@@ -15,9 +15,11 @@ import numpy as np
 from .numbers import Numbers
 from .profile import KINDS, Profile
 from .reading import (
+    GRID,
     QUANTILES,
     RANGES,
     RangeArray,
+    cell_of,
     clipped_moments,
     clipped_sums,
     quantiles,
@@ -358,6 +360,17 @@ def count_cells(reference: Reference, profile: Profile) -> FloatArray:
         cells[row, UNSEEN] = strange
         cells[row, OTHER] = held.total - sum(named) - strange
     return cells
+
+
+def negative_share(reference: Reference, row: IntArray) -> FloatArray:
+    """Share of the values below 0 of some number features, about, shape (len(row),)."""
+    held, ends = reference.held[row], np.full((len(row), 1), GRID)
+    zero = cell_of(0.0, reference.low[row], reference.high[row])[:, None]
+    first = np.hstack([np.zeros_like(ends), reference.cuts[row]])
+    last = np.hstack([reference.cuts[row], ends])
+    part = np.clip((zero - first) / np.maximum(last - first, 1), 0.0, 1.0)
+    shares: FloatArray = (held * part).sum(axis=1) / np.maximum(held.sum(axis=1), 1)
+    return shares
 
 
 def range_shares(found: Numbers, edges: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ Of a feature's numbers:
 
 - ``location``: clipped mean, in standard deviations of the reference, from its centre;
 - ``spread``: logarithm of the clipped standard deviation over that of the reference, drawn to 0
-  where a block is too small to know it;
+  where a block is too small to know it; no fall where the level has left the clip limits;
 - ``shape``: distance of the shares of about 16 value ranges;
 - ``zeros``, ``outside``, ``stuck``, ``magnitude``: see ``sketches.faults``.
 
@@ -39,9 +39,10 @@ import numpy as np
 from .blocks import Block
 from .detection import DetectionSettings, FeatureDetection
 from .distances import chance_js, signed_js
-from .faults import NUMBER_FAULTS, number_faults, vanished
+from .faults import NUMBER_FAULTS, level_moved, number_faults, vanished
+from .numbers import Numbers
 from .profile import KINDS, Profile
-from .reading import QUANTILES, clipped_sums
+from .reading import QUANTILES, clipped_moments, clipped_sums
 from .reference import UNSEEN, Counted, Reference, count_cells, places
 from .table import BoolArray, FloatArray, IntArray, Kind
 
@@ -51,6 +52,7 @@ TEXT_SIGNALS: Final = ("unseen", "vanished", "distance")
 # What these say depends on how much the reference has seen.
 RELATIVE: Final = ("shape", "outside", "magnitude", "kind", *TEXT_SIGNALS)
 MODEL_SIGNALS: Final = ("volume", "late", "rejects", "errors")
+_FALLEN: Final = 0.05  # of a spread: half of what is worth telling
 _MOVED: Final = 0.5  # of a spread; a factor of five gives more
 _DISTANCE_OF_SD: Final = 1 / math.sqrt(8 * math.log(2))
 _SMALLEST: Final = 0.1  # ratio of standard deviations below which there is no spread
@@ -236,6 +238,7 @@ def measure(reference: Reference, profile: Profile) -> tuple[FloatArray, Counted
     location, spread, ranges = _moments(reference, profile, place)
     # A unit that jumps moves the spread, be it because all is clipped; or values are out of range.
     faults = number_faults(reference, held, place, np.abs(spread) > _MOVED)
+    spread = _unclipped(reference, held, place, spread)
     cells = count_cells(reference, profile)
     values = (
         *(location, spread, signed_js(reference.held, ranges), *faults),
@@ -263,15 +266,50 @@ def _moments(
     )
     known = np.maximum(count, 1)
     mean = first / known
-    variance = np.maximum(second / known - mean * mean, 0.0) * known / np.maximum(known - 1, 1)
+    location = np.where(count > 0, np.minimum(np.maximum(mean, -_FARTHEST), _FARTHEST), np.nan)
+    spread = _spread(count, mean, second / known, reference.kurtosis)
+    return location, spread, ranges
+
+
+def _spread(
+    count: FloatArray, mean: FloatArray, square: FloatArray, kurtosis: FloatArray
+) -> FloatArray:
+    """Logarithm of a standard deviation from means of x and x^2, where x is in units of it."""
+    known = np.maximum(count, 1)
+    variance = np.maximum(square - mean * mean, 0.0) * known / np.maximum(known - 1, 1)
     # To know a variance takes about kurtosis - 1 records, so that many of the reference are added:
     # a few records of a rare flag may have none set, which leaves the logarithm of almost nothing.
-    prior = np.maximum(reference.kurtosis - 1, 0.0)
+    prior = np.maximum(kurtosis - 1, 0.0)
     variance = (known * variance + prior) / (known + prior)
-    location = np.where(count > 0, np.minimum(np.maximum(mean, -_FARTHEST), _FARTHEST), np.nan)
     ratio = np.minimum(np.maximum(np.sqrt(variance), _SMALLEST), _FARTHEST)
-    spread = np.where(count >= _LEAST_SPREAD, np.log(ratio), np.nan)
-    return location, spread, ranges
+    return np.where(count >= _LEAST_SPREAD, np.log(ratio), np.nan)
+
+
+def _unclipped(
+    reference: Reference, held: Numbers, place: IntArray, spread: FloatArray
+) -> FloatArray:
+    """Spreads, where one fell because values left the clip limits: within limits that go along.
+
+    What is left of the fall holds: less than both say, and none where they contradict.
+    """
+    fallen = (spread < -_FALLEN)[place] & (place >= 0)
+    at = np.flatnonzero(fallen)
+    row = place[at]
+    # Withheld extremes are NaN, and may be anywhere.
+    left = ~((held.minimum[at] >= reference.low[row]) & (held.maximum[at] <= reference.high[row]))
+    at, row = at[left], row[left]
+    if not len(at):
+        return spread
+    by = level_moved(reference, held, at, row)
+    low, high = reference.low[row] + by, reference.high[row] + by
+    centre, scale = reference.centre[row] + by, reference.scale[row]
+    bins = held.histogram.select(at)
+    sums = clipped_moments(bins, np.arange(len(at)), low, high, centre, scale)
+    count, mean, square = sums[0], sums[1] / sums[0], sums[2] / sums[0]
+    found = spread.copy()
+    along = _spread(count, mean, square, reference.kurtosis[row])
+    found[row] = np.minimum(np.maximum(spread[row], along), 0.0)
+    return found
 
 
 def _shares(reference: Reference, profile: Profile) -> tuple[FloatArray, FloatArray, FloatArray]:

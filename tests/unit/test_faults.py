@@ -21,6 +21,7 @@ def values(size: int) -> dict[str, FloatArray]:
     zeros = RANDOM.random(size) < 0.2
     return {
         "normal": RANDOM.normal(100, 20, size),
+        "around": RANDOM.normal(-1, 10, size),
         "heavy": np.exp(1.5 * RANDOM.normal(size=size)),
         "counts": RANDOM.poisson(4, size).astype(float),
         "holes": np.where(zeros, 0.0, RANDOM.normal(5, 1, size)),
@@ -87,6 +88,11 @@ def some(share: float, value: float) -> Callable[[FloatArray], FloatArray]:
         ("normal", "outside", some(0.05, 1e6), 0.05, 0.001),
         ("normal", "outside", some(0.05, -1e300), 0.05, 0.001),
         ("normal", "outside", some(0.005, 1e6), 0.0, 0.0),  # two strays
+        ("normal", "outside", lambda x: x + 600, 0.0, 0.0),  # a level that moves, and no stray
+        ("normal", "outside", lambda x: np.where(x > 130, 1e6, x + 600), 0.067, 0.04),
+        ("normal", "spread", lambda x: x + 600, 0.0, 0.2),
+        ("normal", "spread", lambda x: x / 4 + 600, -math.log(4), 0.2),
+        ("normal", "spread", lambda x: 100 + 4 * (x - 100), math.log(2.7), 0.3),  # clipped
         ("constant", "outside", some(0.5, 7.5), 0.5, 0.001),
         ("normal", "stuck", some(1.0, 3.25), 1.0, 0.0),
         ("normal", "stuck", some(0.4, 101.5), 0.4, 0.01),
@@ -94,6 +100,8 @@ def some(share: float, value: float) -> Callable[[FloatArray], FloatArray]:
         ("normal", "magnitude", lambda x: 1000 * x, math.log(1000), 0.05),
         ("normal", "magnitude", lambda x: x / 6, -math.log(6), 0.05),
         ("normal", "magnitude", lambda x: x + 600, 0.0, 0.0),  # a mean that moves is no unit
+        ("around", "magnitude", lambda x: 1000 * x, math.log(1000), 0.2),
+        ("around", "magnitude", lambda x: 70 + 6 * x, 0.0, 0.0),  # nor one that leaves 0
         ("heavy", "magnitude", lambda x: 6 * x, math.log(6), 0.4),
         ("counts", "magnitude", lambda x: 1000 * x, math.log(1000), 0.3),
         ("constant", "magnitude", lambda x: 1000 * x, math.log(1000), 0.01),
