@@ -14,6 +14,7 @@ import numpy as np
 from . import categories, numbers
 from .categories import Categories
 from .numbers import Columns, Numbers
+from .outcomes import with_outcomes
 from .table import IntArray, Kind, Table
 from .tables import kinds_of, spelled_out
 
@@ -160,7 +161,8 @@ class _Plan(NamedTuple):
 
 
 def _planned(table: Table, rules: ProfileRules) -> tuple[Table, _Plan]:
-    """A table of the kinds that the configuration forces, and its plan."""
+    """A table with outcomes, of the kinds that the configuration forces, and its plan."""
+    table = with_outcomes(table)
     plan = _plan(table, rules)
     if not plan.forced:
         return table, plan
