@@ -139,17 +139,19 @@ def news(incident: Incident, now: int, root: Cause) -> tuple[str, ...]:
     told = {key_of(entry.change)[:3] for entry in incident.entries if entry.told is not None}
     active = [entry for entry in incident.entries if not entry.end]
     new = {key_of(entry.change)[:3] for entry in active if entry.told is None} - told
-    raised = incident.severity == "critical" and incident.told == "warning"
+    worse = incident.severity == "critical" and incident.told == "warning"
+    # A fault behind what was told as softer is what to mend: nobody waits for it.
+    fault = root in FAULTS and nearer(root, incident.cause)
     known = [entry for entry in active if entry.told is not None]
     doubled = any(
         entry.told is not None and 0 < 2 * entry.told <= entry.change.effect for entry in known
     )
     turned = any(entry.way != entry.change.direction for entry in known)
     # Twice as many features at once is another incident to look at; one more can wait.
-    if not raised and len(new) < len(told) and now - incident.said < HOLD:
+    if not (worse or fault) and len(new) < len(told) and now - incident.said < HOLD:
         return ()
     facts = (
-        ("severity", raised),
+        ("severity", worse),
         ("features", new),
         ("cause", nearer(root, incident.cause)),
         ("effect", doubled),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from alerts.events import Event, Opened, Updated
 from bench.study import raw, world
-from bench.study.scores import Injection, Match, Score, Told, matched, score
+from bench.study.scores import Delays, Injection, Match, Score, Told, delays, matched, score
 from sketches.blocks import DAY
 
 MUST = {"opened": 0.95, "opened_per_injection": 1.1, "cause": 0.9, "onset": 1.0, "flapping": 0}
@@ -19,6 +20,7 @@ class Found(NamedTuple):
     kinds: list[str]
     false: list[Told]
     weeks: float
+    named: list[float | None]  # seconds until each one's feature was told of
 
 
 def run(size: world.Size, kinds: list[str], seed: int, spoil: world.Spoil | None = None) -> Found:
@@ -29,7 +31,24 @@ def run(size: world.Size, kinds: list[str], seed: int, spoil: world.Spoil | None
         [each.injection for each in scheduled], raw.told(events), 2 * size.window
     )
     weeks = size.models * size.slots * size.slot / (7 * DAY)
-    return Found(matches, [each.kind for each in scheduled], false, weeks)
+    named = [_named(events, each, size.window) for each in scheduled]
+    return Found(matches, [each.kind for each in scheduled], false, weeks, named)
+
+
+def _named(events: Iterable[Event], each: world.Scheduled, window: int) -> float | None:
+    """Seconds until a fault is told, by an incident of its own or in one that was open before."""
+    start, end = each.injection.start, each.injection.end
+    feature = world.feature_of(each)
+    for event in events:
+        if not isinstance(event, Opened | Updated) or event.model != each.injection.model:
+            continue
+        time = raw.micros(event.time)
+        if start < time <= end + window and any(
+            change.feature == feature and raw.micros(change.onset) >= start - window
+            for change in event.changes
+        ):
+            return (time - start) / 1e6
+    return None
 
 
 def summed(
@@ -43,7 +62,16 @@ def summed(
         "kinds": found.kinds,
         "matches": found.matches,
         "false": found.false,
+        "named": found.named,
     }
+
+
+def named(part: Mapping[str, Any]) -> dict[str, Delays]:
+    """Until the features of injections are told of, by kind."""
+    by_kind: dict[str, list[float | None]] = {}
+    for kind, seconds in zip(part["kinds"], part["named"], strict=True):
+        by_kind.setdefault(kind, []).append(seconds)
+    return {kind: delays(found) for kind, found in by_kind.items()}
 
 
 def scores(parts: Sequence[Mapping[str, Any]]) -> dict[str, Score]:

@@ -195,10 +195,9 @@ def _flights(found: Found) -> Row:
 def _faults(found: Found) -> Row:
     part = found["faults"]
     value: dict[str, Any] = {}
-    for name, held in incidents.scores([part]).items():
-        if name != "all":
-            value[f"{name} recall"] = held.delay.recall
-            value[f"{name} windows"] = held.delay.most * 1e6 / part["window"]
+    for name, held in incidents.named(part).items():
+        value[f"{name} recall"] = held.recall
+        value[f"{name} windows"] = held.most * 1e6 / part["window"]
     must = {name: 1.0 if name.endswith("recall") else 2.0 for name in value}
     title = "faults: recall, and 90 % delay in windows"
     return Row(title, value, must, part["weeks"], _hold(value, must))

@@ -176,6 +176,15 @@ def schedule(size: Size, kinds: Sequence[str], seed: int) -> list[Scheduled]:
 Spoil = Callable[[Table, np.random.Generator], Table]
 
 
+def feature_of(each: Scheduled) -> str:
+    """The feature that an injection is made in; empty: the records of the model as a whole."""
+    if each.kind == "volume":
+        return ""
+    if each.kind == "new category":
+        return TEXTS[each.feature % len(TEXTS)]
+    return PREDICTION if each.kind == "version" else NUMBERS[each.feature % 6]
+
+
 def windows(
     size: Size, scheduled: Sequence[Scheduled], seed: int, spoil: Spoil | None = None
 ) -> Iterator[Tables]:

@@ -8,6 +8,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts.causes import FAULTS
 from alerts.events import IncidentEvent, Opened, Resolved, Updated, encode
 from alerts.incident import HOLD, Key
 from alerts.incidents import Context, IncidentBook
@@ -103,6 +104,7 @@ def test_one_life_for_each_incident_and_an_incident_for_each_change(steps: list)
                 assert event.why
                 if event.why not in (("reopened",), ("severity",)) and "features" not in event.why:
                     raised = "severity" in event.why
+                    raised |= "cause" in event.why and event.cause in FAULTS
                     assert raised or report.now - said[event.incident] >= HOLD
             if isinstance(event, Resolved):
                 assert not isinstance(before, Resolved)
