@@ -61,6 +61,17 @@ class Block:
         if not keep:
             self.windows.append((start, end, self.messages - before))
 
+    def join(self, later: Block) -> Block:
+        """With one that comes after it; the same block."""
+        self.end = later.end
+        self.records += later.records
+        self.late += later.late
+        self.errors += later.errors
+        self.rejects += later.rejects
+        self.windows += later.windows
+        self.profiles += later.profiles
+        return self
+
     def by_hour(self) -> tuple[Part, ...]:
         """The records of a model as a whole by hours; nothing where profiles are kept."""
         return by_hour(self.start, self.end, self.windows) if self.windows else ()

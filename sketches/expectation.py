@@ -11,6 +11,7 @@ Sources: Dawid, "Present position and potential developments: the prequential ap
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -88,6 +89,19 @@ class Expectation:
             self._span = span
             found[VOLUME] = self._rates.forecasts(span)[self.choice[VOLUME]]
         return found
+
+    def ahead(self, time: int) -> FloatArray:
+        """About what ``at`` will say of all but the volume; nothing is learned for it."""
+        every = self._base if time // HOUR <= self._hour else self._table(time // HOUR)[1]
+        found: FloatArray = np.take_along_axis(every, self.choice[None], axis=0)[0]
+        return found
+
+    def records(self, span: Sequence[Part]) -> float:
+        """How many a model as a whole is expected to get over a span; nothing is learned for it."""
+        if self._rates is None:
+            return 0.0
+        rate = math.exp(self._rates.forecasts(span)[self.choice[VOLUME]])
+        return rate * 3600 * sum(part.time for part in span)
 
     def add(self, values: FloatArray, weight: FloatArray) -> None:
         """A block at the time asked for last.

@@ -26,14 +26,9 @@ from .given import GivenBaseline
 from .prior import Priors
 from .profile import Profile
 from .report import BaselineLearned, Key, MonitorReport, StreamBudget
-from .signals import (
-    Gates,
-    feature_rule,
-    gates,
-    measure,
-    measure_model,
-)
+from .signals import Gates, feature_rule, gates, measure, measure_model
 from .stream import GIVEN, Name, Stream, change_of, forget_changes, key, parts
+from .striking import is_full, strikes
 from .succession import inherited, tempered
 from .table import FloatArray
 from .telling import Telling
@@ -217,12 +212,16 @@ class ModelMonitor:
             end - block.start > DAY or (until is not None and block.end <= until < end)
         ):
             self._close(name, stream, found)
-        if stream.block is None:
-            # Volume counts the time without data as well.
-            start = end - window if name is not None else stream.end
-            stream.block = Block(start, end)
-        stream.block.add(end - window, end, profiles, name is not None)
-        if stream.block.messages >= self._settings.min_records:
+        # Volume counts the time without data as well.
+        before = stream.end if stream.block is None else stream.block.end
+        alone = Block(end - window if name is not None else before, end)
+        alone.add(end - window, end, profiles, name is not None)
+        enough = self._settings.min_records
+        early = (stream.block is not None or alone.messages < enough) and strikes(stream, alone)
+        if early:
+            self._close(name, stream, found)
+        stream.block = alone if stream.block is None else stream.block.join(alone)
+        if early or is_full(stream, stream.block, enough):
             self._close(name, stream, found)
 
     def _begin(self, name: Name, start: int) -> Stream:
