@@ -80,23 +80,26 @@ class Renewal:
             self._held[:, :, : held.shape[2]] = held
         length = block + 1
         levels = min((length & -length).bit_length(), LEVELS)  # whose windows end with it
-        mean, sample = last.mean[:levels], last.sample[:levels]
-        known = (sample > 0) & (WINDOWS[:levels, None] <= length - first) & ~left_out
-        quiet = known & ~changed
+        mean, sample, windows = last.mean[:levels], last.sample[:levels], WINDOWS[:levels, None]
+        known = (sample > 0) & (windows <= length - first)
+        if left_out.any():
+            known &= ~left_out
+        quiet = known & ~changed if changed.any() else known
         held = self._held[:, :levels]
-        far = np.where(held[0] >= _LEAST * WINDOWS[:levels, None], WILD, np.inf)
-        far = far * np.sqrt(np.maximum(held[3], 1e-300) / np.maximum(held[1], 1e-300))
-        mean = np.clip(mean, -far, far)  # a wild window says nothing of the others
+        far = np.where(held[0] >= _LEAST * windows, WILD, np.inf)
+        far *= np.sqrt(np.maximum(held[3], 1e-300) / np.maximum(held[1], 1e-300))
+        mean = np.minimum(np.maximum(mean, -far), far)  # a wild window says nothing of the others
         weight = np.where(by_records, sample, 1.0) * known
-        squared = weight * mean * mean
-        held[0] += known * WINDOWS[:levels, None]
+        first_moment = weight * mean
+        squared = first_moment * mean
+        held[0] += known * windows
         held[1] += weight
-        held[2] += weight * mean
+        held[2] += first_moment
         held[3] += squared
         held[4] += squared * mean
         held[5] += weight / np.maximum(sample, 1.0)
-        np.maximum(held[6], np.where(quiet, mean, -np.inf), out=held[6])
-        np.minimum(held[7], np.where(quiet, mean, np.inf), out=held[7])
+        np.maximum(held[6], mean, out=held[6], where=quiet)
+        np.minimum(held[7], mean, out=held[7], where=quiet)
 
     def tell(self, signals: Sequence[int]) -> None:
         """These have changed."""
@@ -158,6 +161,8 @@ class Renewal:
 
 def columns_of(signals: IntArray, chosen: Sequence[int]) -> BoolArray:
     """Which columns are those of some signals; the first one is none's."""
-    found: BoolArray = np.isin(signals, list(chosen))
+    if not len(chosen):
+        return np.zeros(len(signals), dtype=bool)
+    found: BoolArray = (signals[:, None] == np.array(chosen)).any(axis=1)
     found[:1] = False
     return found

@@ -163,10 +163,9 @@ class Watch:
     def _renew(self, last: Dyadic, end: int) -> None:
         """Measure the noise anew, now and then."""
         renewal, signals = self._renewal, last.signals
-        mine = self._by_records[signals]
+        mine, first = self._by_records[signals], self._last.first[signals]
         changed = list(self._changed)
         told, out = columns_of(signals, changed), renewal.left_out(changed, end)
-        first = self._last.first[signals]
         renewal.add(last, self.block, first, mine, told, columns_of(signals, out))
         if end < renewal.due:
             return
@@ -409,10 +408,12 @@ class Watch:
         turned = lately * effect < 0
         at = np.where((np.abs(lately) > np.abs(all_of_it)) | turned, recent, whole)
         points = means.at(at, column)
-        critical = self._are_critical(means, at, column, gates)
         size = np.abs(points.shift)
         fresh = self.block - np.array([each.told for each in changed]) < self._quiet
-        worse = critical & ~np.array([each.critical or each.muted for each in changed])
+        calm = ~np.array([each.critical or each.muted for each in changed])
+        # Where it changes nothing, it is not asked.
+        critical = self._are_critical(means, at, column, gates) if (calm | turned).any() else calm
+        worse = critical & calm
         more = (size >= 2 * np.abs(effect)) | turned
         slow = np.array(
             [

@@ -216,13 +216,15 @@ class Reader:
         of_feature = starts[edges(layers)]
         require(int(_between(of_feature).max(initial=0)) <= CAP, "more bins than a feature has")
         first = starts[:-1]
-        along = step.copy()
+        head, along = step[first], step.copy()
+        along[first] = 1
+        require(int(along.min(initial=1)) > 0, "bins out of order")
         along[first] = 0
         total = np.cumsum(along)  # may wrap; differences within a layer do not
-        index = np.repeat(varint.unfolded(step[first]) - total[first], length) + total
+        index = np.repeat(varint.unfolded(head) - total[first], length)
+        index += total
         fits = not len(index) or int(index.min()) >= -_LARGEST_INDEX
         require(fits and int(index.max(initial=0)) <= _LARGEST_INDEX, "an index out of range")
-        require(_ascending(index, first), "bins out of order")
         require(_ascending(scale, begins(layers)), "layers out of order")
         scales = np.repeat(scale.astype(np.int16), length)
         return Histograms(of_feature, scales, index, count, folded)

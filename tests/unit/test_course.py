@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sketches.course import Course, Rise, course_of
+from sketches.table import BoolArray, FloatArray
 
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
@@ -70,3 +71,24 @@ def test_hours_before_the_blocks_are_part_of_it() -> None:
     ]
     assert sum(part[2] for part in course.parts) == 300
     assert course.parts[-1][1] == 5 * HOUR
+
+
+def test_rises_that_are_left_out_early_are_none_that_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shapes: list[Callable[[int], float]] = [
+        lambda at: 0.5,
+        lambda at: 0.05,
+        lambda at: min(at / 60, 1.0),
+        lambda at: min(at / 240, 0.5),
+        lambda at: min(at / 30, 1.0) * (at < 100),
+    ]
+    cases = [(shape, seed, before) for shape in shapes for seed in range(4) for before in (0, 60)]
+    found = [rises(*case) for case in cases]
+
+    def every(*columns: FloatArray | float) -> BoolArray:
+        return np.ones(len(np.atleast_1d(columns[4])), dtype=bool)
+
+    monkeypatch.setattr("sketches.course._likely", every)
+    assert found == [rises(*case) for case in cases]
+    assert any(found)
