@@ -280,6 +280,7 @@ class PartitionProfiler:
             for limit in cut:
                 self._limited[limit] += len(piece.rows)
             admitted.setdefault(key, []).append(piece)
+        late, ahead = assigned.late.any(), assigned.ahead.any()
         for key, mine in admitted.items():
             rows, table = mine[0].rows, mine[0].table
             if len(mine) > 1:
@@ -289,8 +290,8 @@ class PartitionProfiler:
                 table,
                 first=int(batch.offsets[rows[0]]),
                 last=int(batch.offsets[rows[-1]]),
-                late=int(np.count_nonzero(assigned.late[rows])),
-                ahead=int(np.count_nonzero(assigned.ahead[rows])),
+                late=int(np.count_nonzero(assigned.late[rows])) if late else 0,
+                ahead=int(np.count_nonzero(assigned.ahead[rows])) if ahead else 0,
             )
 
     def _window(self, end: int, row: int, batch: Batch, assigned: Assigned) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -146,6 +146,9 @@ class FeatureSettings(_Table):
     detect: bool = True
     hash: bool = False
     withhold_extremes: bool = False
+
+
+_PLAIN: Final = FeatureSettings()  # of a feature that no pattern names
 
 
 class ModelSettings(_Table):
@@ -328,7 +331,7 @@ class Settings(BaseSettings):
             for pattern, rule in table.features.items() if table is not None else ():
                 if fnmatch.fnmatchcase(name, pattern):
                     return rule
-        return FeatureSettings()
+        return _PLAIN
 
     def detection(self, learn_until: int | None = None) -> DetectionSettings:
         """The settings that can change an alert.
