@@ -144,6 +144,13 @@ def merge(
     """
     if not histograms:
         return empty(features)
+    folded = _unfolded(features)
+    for each, place in zip(histograms, columns, strict=True):
+        folded[place] = np.maximum(folded[place], each.folded)
+    coarse = bool((folded > FINEST).any())
+    tabled = None if coarse else _tabled(histograms, columns, features)
+    if tabled is not None:
+        return _capped(features, tabled, folded)
     owner, scale, index, count = (
         np.concatenate(column)
         for column in zip(
@@ -155,13 +162,9 @@ def merge(
         )
     )
     scale = scale.astype(np.int64)
-    folded = _unfolded(features)
-    for each, place in zip(histograms, columns, strict=True):
-        folded[place] = np.maximum(folded[place], each.folded)
-    if (folded > FINEST).any():
+    if coarse:
         scale, index = _coarsened(scale, index, folded[owner].astype(np.int64))
-        return _capped(features, _added(owner, scale, index, count), folded)
-    return _capped(features, _merged(features, (owner, scale, index, count)), folded)
+    return _capped(features, _added(owner, scale, index, count), folded)
 
 
 def beside(parts: Sequence[Histograms]) -> Histograms:
@@ -193,35 +196,43 @@ def _unfolded(features: int) -> ScaleArray:
     return np.full(features, FINEST, dtype=np.int16)
 
 
-def _merged(features: int, bins: _Bins) -> _Bins:
-    """As ``_added``, of bins that are in order, histogram by histogram.
+def _tabled(
+    histograms: Sequence[Histograms], columns: Sequence[IntArray], features: int
+) -> _Bins | None:
+    """The bins in order, equal ones as one; None: sorting is better.
 
     Where many histograms say much the same, all indexes between the ends of a layer make a table
-    that is not much larger than the bins are, and adding up in it takes no sorting.
+    that is not much larger than the bins are, and adding up in it takes no sorting. What a layer
+    and its feature are is asked once a layer, not for every bin.
     """
-    owner, scale, index, count = bins
-    if len(owner) < _FEW or float(count.sum(dtype=np.float64)) > _EXACT:
-        return _added(*bins)
+    scale, index, count = (
+        np.concatenate(column)
+        for column in zip(*((one.scale, one.index, one.count) for one in histograms), strict=True)
+    )
+    if len(index) < _FEW or float(count.sum(dtype=np.float64)) > _EXACT:
+        return None
     finest = int(scale.min())
     scales = int(scale.max()) - finest + 1
-    if features * scales > len(owner):
-        return _added(*bins)
-    layer = owner * scales
-    layer += scale
-    new = np.ones(len(layer), dtype=bool)
-    np.not_equal(layer[1:], layer[:-1], out=new[1:])
-    new[1:] |= index[1:] <= index[:-1]  # the next histogram goes on in the same layer
+    if features * scales > len(index):
+        return None
+    sizes = np.concatenate([np.diff(one.starts) for one in histograms])
+    full = sizes.nonzero()[0]
+    rows = edges(sizes)[full]
+    new = np.ones(len(scale), dtype=bool)
+    np.not_equal(scale[1:], scale[:-1], out=new[1:])
+    new[rows] = True
     first = new.nonzero()[0]
-    lengths = np.diff(first, append=len(layer))
-    number = layer[first] - finest
+    lengths = np.diff(first, append=len(scale))
+    owner = np.concatenate(columns)[full][np.searchsorted(rows, first, side="right") - 1]
+    number = owner * scales + (scale[first].astype(np.int64) - finest)
     low = np.full(features * scales, np.iinfo(np.int64).max)
     high = np.full(features * scales, np.iinfo(np.int64).min)
     np.minimum.at(low, number, index[first])
     np.maximum.at(high, number, index[first + lengths - 1])
     held = (high >= low).nonzero()[0]
     spans = high[held] - low[held] + 1  # wide ones wrap to negative numbers
-    if int(spans.min()) < 1 or float(spans.sum(dtype=np.float64)) > len(owner):
-        return _added(*bins)
+    if int(spans.min()) < 1 or float(spans.sum(dtype=np.float64)) > len(index):
+        return None
     begin = edges(spans)
     base = np.zeros(features * scales, dtype=np.int64)
     base[held] = begin[:-1] - low[held]

@@ -298,13 +298,16 @@ def _by_size(bins: Histograms, size: FloatArray) -> IntArray | None:
     beside the feature into one number, and that is sorted fast: a feature of one sign is in order
     scale by scale.
     """
+    ascending = np.ones(len(size), dtype=bool)
+    np.greater_equal(size[1:], size[:-1], out=ascending[1:])
+    ascending[bins.starts[:-1][bins.starts[:-1] < len(size)]] = True
+    if ascending.all():
+        return None
     bits, owner = size.view(np.int64), bins.owner()
     if bins.features > 1 << (63 - _SIZE_BITS) or (bits & _LAST_BITS).any():
         found: IntArray = np.lexsort((size, owner))
         return found
     keys = (owner << _SIZE_BITS) + (bits >> (63 - _SIZE_BITS))
-    if (keys[1:] >= keys[:-1]).all():
-        return None
     return np.argsort(keys, kind="stable")
 
 
