@@ -117,7 +117,11 @@ class FirstLook:
         self, kinds: FloatArray, present: FloatArray, frequent: FloatArray, sizes: FloatArray
     ) -> bool:
         """Whether no feature can show a fault, begin or end one; cheaper than to judge them."""
-        if (present == 0).any() or (self.told == 1).any() or (frequent >= 1.0).any():
+        if (self.told == 1).any():
+            return False
+        if (self.blocks < _BEFORE).all():  # there is nothing to compare with
+            return True
+        if (present == 0).any() or (frequent >= 1.0).any():
             return False
         fresh = (self.kinds == 0) & (kinds > 0)
         if fresh[:, _VALUE_KINDS].any():
