@@ -19,6 +19,7 @@ from bench.chaos.rows import Mode, table
 from bench.chaos.run import References, Result, run
 
 LONGEST: Final = 900.0  # seconds of a run beside those of the mixed one
+TRIES: Final = 2  # of a run that cannot be made: a killed broker may take its load twice
 ENDS_WITHIN: Final = 60.0  # seconds of an end, after which its stacks are printed
 
 
@@ -83,11 +84,14 @@ def _end() -> None:
 def _done(minutes: float, task: Task) -> Done:
     begun = time.monotonic()
     result, error, unavailable = None, "", False
-    try:
-        result = run(table(minutes)[task.row], task.mode, task.seed, _clusters, _known)
-    except Unavailable as reason:
-        error, unavailable = str(reason), True
-    except Exception:  # noqa: BLE001 - the other runs go on, on a new cluster
-        error = traceback.format_exc()
-        _clusters.close()
+    for _ in range(TRIES):
+        try:
+            result = run(table(minutes)[task.row], task.mode, task.seed, _clusters, _known)
+            break
+        except Unavailable as reason:
+            error, unavailable = str(reason), True
+            break
+        except Exception:  # noqa: BLE001 - it goes on, on a new cluster
+            error = traceback.format_exc()
+            _clusters.close()
     return Done(task, result, error, unavailable, time.monotonic() - begun)
