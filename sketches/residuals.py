@@ -12,6 +12,7 @@ Statistique 5, 1938).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Final, NamedTuple
@@ -245,11 +246,10 @@ def _seen(scales: Scales, level: FloatArray) -> _Seen:
     cubed = third - 3 * level * second + 3 * level**2 * first - level**3 * weight
     with np.errstate(divide="ignore", invalid="ignore"):
         skew = np.nan_to_num(cubed / known / square**1.5, posinf=0.0, neginf=0.0)
-    # Only what is more than two standard errors from none.
-    skew = np.sign(skew) * np.maximum(np.abs(skew) - 2 * np.sqrt(6 / windows), 0.0)
-    skew = np.clip(skew, -_LARGEST_SKEW, _LARGEST_SKEW)
     enough = windows >= _BATCHES
     enough[0] = True
+    skew = _believed(skew, windows, _alike(square, windows, enough))
+    skew = np.clip(skew, -_LARGEST_SKEW, _LARGEST_SKEW)
     for at in range(1, LEVELS):
         skew[at] = np.where(enough[at], skew[at], skew[at - 1] / np.sqrt(2))
     return _Seen(
@@ -262,6 +262,45 @@ def _seen(scales: Scales, level: FloatArray) -> _Seen:
         np.where(count > 0, scales.highest[:, 0] - level, 0.0),
         np.where(count > 0, level - scales.lowest[:, 0], 0.0),
     )
+
+
+def _believed(skew: FloatArray, windows: FloatArray, alike: FloatArray) -> FloatArray:
+    """Only what is more than two standard errors from none, those of windows that are alike.
+
+    Of that, what is beyond the error of as many independent windows.
+    """
+    error = 2 * np.sqrt(6 / windows)
+    beyond = np.sign(skew) * np.maximum(np.abs(skew) - error, 0.0)
+    found: FloatArray = np.where(np.abs(skew) > error * np.sqrt(alike), beyond, 0.0)
+    return found
+
+
+def _alike(square: FloatArray, windows: FloatArray, enough: BoolArray) -> FloatArray:
+    """By how much likeness of windows side by side raises the variance of their skewness.
+
+    Sum of the cubed autocorrelations over all lags (Lobato and Velasco, Econometric Theory 20,
+    2004). Those from w to 2 w are as that of the means of w blocks side by side, which the
+    variances of w and 2 w tell; they fall on as they did last where nothing is known of them.
+
+    Args:
+        square: Shape (LEVELS, S), variances of windows.
+        windows: Shape (LEVELS, S), how many.
+        enough: Shape (LEVELS, S), which are known well.
+    """
+    total = np.zeros_like(square)  # of autocovariances, cubed, from w on
+    last, left = square[0], np.zeros(square.shape[1])
+    for octave in range(math.ceil(math.log2(max(float(np.max(windows[0])), 2.0)))):
+        known = last * left
+        if octave + 1 < LEVELS:
+            shown = np.clip(2 * square[octave + 1] - square[octave], 0.0, square[octave])
+            known = np.where(enough[octave + 1], shown, known)
+        left = np.divide(known, last, out=np.zeros_like(last), where=last > 0)
+        left, last = np.minimum(left, 1.0), known
+        within = 2.0**octave < windows[0] / 2
+        total[: octave + 1] += np.where(within, 2.0**octave * last**3, 0.0)
+    whole = WINDOWS[:, None] * np.maximum(square, 1e-100) ** 3
+    found: FloatArray = np.minimum(1 + 2 * total / np.maximum(whole, 1e-300), windows)
+    return found
 
 
 def _extrapolated(extra: FloatArray, seen: _Seen) -> FloatArray:

@@ -9,7 +9,7 @@ import pytest
 
 from sketches import budget
 from sketches.budget import false_alarms, scale_threshold
-from sketches.residuals import Noise, Points, measure
+from sketches.residuals import Noise, Points, _alike, measure
 from sketches.scales import LEVELS, WINDOWS, Scales
 from sketches.table import FloatArray
 from sketches.trial import poisson_interval
@@ -126,6 +126,49 @@ def test_a_quarter_of_the_blocks_knows_the_noise_of_long_windows() -> None:
         assert np.mean(whole.extra[level_]) == pytest.approx(wanted, rel=0.25)
     few = measure(scales(values[:300], np.full(300, 100.0)), zeros, white, zeros + 1e-9, shares)
     assert np.median(few.extra[-1]) >= 0.3 * true[-1]
+
+
+def test_days_that_are_alike_within_show_no_skewness() -> None:
+    """Twenty levels by chance are skew by chance, however many blocks they are seen in."""
+    random = np.random.default_rng(3)
+    values = np.repeat(random.normal(size=(20, 40)), 1000, axis=0)
+    values += random.normal(size=values.shape) / 2
+    noise = measured(values)
+    assert np.abs(noise.skew[1]).max() == 0.0
+    sample = (values**3).mean(axis=0) / (values**2).mean(axis=0) ** 1.5
+    assert np.abs(sample).max() > 0.5
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.8])
+def test_skewness_that_blocks_show_is_believed(phi: float) -> None:
+    random = np.random.default_rng(3)
+    values, level = np.zeros((4000, 20)), np.zeros(20)
+    for row in values:
+        level = phi * level + random.gamma(8.0, size=20) - 8
+        row[:] = level
+    wanted = 2 / math.sqrt(8) * (1 - phi**2) ** 1.5 / (1 - phi**3)
+    assert np.median(measured(values).skew[0]) == pytest.approx(wanted, rel=0.3)
+
+
+def measured(values: FloatArray) -> Noise:
+    """Noise of blocks of a hundred records about 0."""
+    zeros = np.zeros(values.shape[1])
+    found = scales(values, np.full(len(values), 100.0))
+    return measure(found, zeros, zeros + 1e-9, zeros + 1e-9, zeros > 0)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_likeness_is_the_sum_of_cubed_autocorrelations(phi: float) -> None:
+    """Of an AR(1) process, whose window means have variances in closed form; rather too much."""
+    lags = np.arange(1, 128)
+    square = [
+        (1 + 2 * np.sum((1 - lags[: w - 1] / w) * phi ** lags[: w - 1])) / w
+        for w in WINDOWS.tolist()
+    ]
+    windows = 20_000 / WINDOWS[:, None]
+    found = _alike(np.array(square)[:, None], windows, windows >= 16)
+    assert 0.99 <= found[0, 0] / ((1 + phi**3) / (1 - phi**3)) <= 1.5
+    assert (found >= 1).all()
 
 
 def clean(blocks: int, signals: int = 20, floor: float = 0.01) -> Noise:
