@@ -203,6 +203,7 @@ class _Seen(NamedTuple):
     square: FloatArray  # mean squared deviation of the means from the level
     inverse: FloatArray  # mean of 1 / records
     skew: FloatArray
+    shown: FloatArray  # skewness, be it by chance
     highest: FloatArray
     lowest: FloatArray
 
@@ -233,7 +234,8 @@ def measure(
     df = _independent(seen)
     ones = np.ones_like(white)
     noise = Noise(white, extra, floor, seen.skew, long_run, df, uncertainty, ones, shares)
-    return noise.raised(_raised(noise, seen))
+    # The largest means are those of the same windows, whose skewness explains them.
+    return noise.raised(_raised(replace(noise, skew=seen.shown), seen))
 
 
 def _seen(scales: Scales, level: FloatArray) -> _Seen:
@@ -248,10 +250,14 @@ def _seen(scales: Scales, level: FloatArray) -> _Seen:
         skew = np.nan_to_num(cubed / known / square**1.5, posinf=0.0, neginf=0.0)
     enough = windows >= _BATCHES
     enough[0] = True
-    skew = _believed(skew, windows, _alike(square, windows, enough))
-    skew = np.clip(skew, -_LARGEST_SKEW, _LARGEST_SKEW)
+    beyond = np.sign(skew) * np.maximum(np.abs(skew) - 2 * np.sqrt(6 / windows), 0.0)
+    shown = np.clip(beyond, -_LARGEST_SKEW, _LARGEST_SKEW)
+    # Windows that are alike show more of it by chance.
+    error = 2 * np.sqrt(6 / windows * _alike(square, windows, enough))
+    skew = np.where(np.abs(skew) > error, shown, 0.0)
     for at in range(1, LEVELS):
-        skew[at] = np.where(enough[at], skew[at], skew[at - 1] / np.sqrt(2))
+        for each in (skew, shown):
+            each[at] = np.where(enough[at], each[at], each[at - 1] / np.sqrt(2))
     return _Seen(
         level,
         windows,
@@ -259,20 +265,10 @@ def _seen(scales: Scales, level: FloatArray) -> _Seen:
         square,
         scales.inverse[:, 0] / known,
         skew,
+        shown,
         np.where(count > 0, scales.highest[:, 0] - level, 0.0),
         np.where(count > 0, level - scales.lowest[:, 0], 0.0),
     )
-
-
-def _believed(skew: FloatArray, windows: FloatArray, alike: FloatArray) -> FloatArray:
-    """Only what is more than two standard errors from none, those of windows that are alike.
-
-    Of that, what is beyond the error of as many independent windows.
-    """
-    error = 2 * np.sqrt(6 / windows)
-    beyond = np.sign(skew) * np.maximum(np.abs(skew) - error, 0.0)
-    found: FloatArray = np.where(np.abs(skew) > error * np.sqrt(alike), beyond, 0.0)
-    return found
 
 
 def _alike(square: FloatArray, windows: FloatArray, enough: BoolArray) -> FloatArray:
