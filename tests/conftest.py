@@ -7,11 +7,16 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.kafka_broker import Kafka, missing_tools
 
 BOOTSTRAP = os.environ.get("STREAMGAUGE_TEST_BOOTSTRAP")
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+# How long an example takes on a shared machine says nothing about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def _why_not() -> str | None:
