@@ -148,7 +148,9 @@ class Arrivals:
             return LogPartition(self._settings, number, self.log_partitions(), kept, low, committed)
         state = None if commit is None else (commit[0], CommitState.from_metadata(commit[1]))
         start = None
-        if state is not None and state[1] is None:
+        if state is None:
+            start = None if self._known(topic) else self._by_the_log(place, low, high)
+        elif state[1] is None:
             start = self._set_by_hand(place, state[0], low, high)
         start = start or starting_point(
             state,
@@ -168,6 +170,30 @@ class Arrivals:
                 stop=lost.stop,
             )
         return InputPartition(self._settings, topic, number, start, self._decoder(topic))
+
+    def _by_the_log(self, place: Partition, low: int, high: int) -> Start | None:
+        """Where to go on if the group has no offsets but was here before; None: it was not.
+
+        A group is deleted by hand, or by the broker once it was empty for a week. What has been
+        judged stays so, and what came since is read, whatever ``start`` says of a new group.
+        """
+        one = self._settings.input_for(place[0])
+        if one is None:
+            return None
+        word = last_word(self._settings, self._admin, place, one.window + one.lateness)
+        if word is None:
+            return None
+        topic, partition = place
+        logs.event(
+            "the group's offset is gone: going on from the profiles log",
+            logging.WARNING,
+            topic=topic,
+            partition=partition,
+            offset=word.open_from,
+            closed_at=word.closed_at,
+        )
+        borders = kept(self._settings.border_settings(one))
+        return set_by_hand(word.open_from, low, high, word, borders)
 
     def _set_by_hand(self, place: Partition, offset: int, low: int, high: int) -> Start | None:
         """Where to go on from an offset that no worker committed; None: the log is new as well."""

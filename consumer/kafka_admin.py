@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -141,7 +141,19 @@ class Admin:
         later = self._offsets(times)
         return found | {p: offset for p, offset in later.items() if offset >= 0}
 
-    def _offsets(self, moments: Mapping[Partition, Moment]) -> dict[Partition, int]:
+    def stable_ends(self, places: Iterable[Partition]) -> dict[Partition, int]:
+        """Offsets before which no transaction is open: as far as ``read_committed`` reads.
+
+        Raises:
+            KafkaFailure: As ``offsets``.
+        """
+        return self._offsets(dict.fromkeys(places, "latest"), IsolationLevel.READ_COMMITTED)
+
+    def _offsets(
+        self,
+        moments: Mapping[Partition, Moment],
+        isolation: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+    ) -> dict[Partition, int]:
         self._admin.poll(0)  # what the client has to tell would pile up
         if not moments:
             return {}
@@ -150,7 +162,7 @@ class Admin:
             "list offsets",
             self._admin.list_offsets,
             {TopicPartition(*p): _spec(moment) for p, moment in moments.items()},
-            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            isolation_level=isolation,
             request_timeout=self._timeout,
         )
         found: dict[Partition, int] = {}

@@ -27,6 +27,7 @@ from .commit_state import BorderSettingsChanged, CommitStateError, IdleDecision
 from .delivery import delivery
 from .endpoint import Endpoint
 from .failpoints import reach
+from .held_back import HeldBack
 from .inputs import InputPartition
 from .kafka import Admin, Offset, Partition, Reader
 from .kafka_batches import Item
@@ -90,6 +91,7 @@ class Worker:
         self._publisher = Publisher(
             settings, self._name, self._reader, self._arrivals, self._delivery, meters
         )
+        self._held_back = HeldBack()
         self._back_off = BACK_OFF
         self._status = 1  # if this process has to end in the middle of something
 
@@ -136,6 +138,7 @@ class Worker:
                     reach("after_feed")
             self._settle_arrivals()
             self._look_for_silence(now)
+            self._look_for_transactions(now)
             if now - self._checkpointed >= CHECKPOINT_EVERY:
                 self._checkpoint()
                 self._align()
@@ -299,6 +302,35 @@ class Worker:
             decision = part.look(now, ends.get(place))
             if decision is not None:
                 self._decided(part, decision)
+
+    def _look_for_transactions(self, now: float) -> None:
+        """Say which partitions cannot be read on because a producer has not ended what it began."""
+        read = {p: part.position for p, part in self._inputs.items() if not part.paused}
+        due = self._held_back.due(read, now)
+        for topic, partition in self._held_back.freed():
+            logs.event("no open transaction blocks it any more", topic=topic, partition=partition)
+        if not due:
+            return
+        try:
+            stable = self._admin.stable_ends(due)  # before the end, which only grows
+            ends = self._admin.offsets(dict.fromkeys(due, "latest"))
+        except KafkaFailure as failure:
+            if failure.kind != "retriable":
+                raise
+            self._tell("nobody says where partitions end", failure.text)
+            return
+        stand = {p: max(read[p], self._reader.position(*p) or 0) for p in due}
+        for (topic, partition), offset in self._held_back.held(stand, stable, ends).items():
+            logs.event(
+                "blocked by open transaction",
+                logging.WARNING,
+                topic=topic,
+                partition=partition,
+                offset=offset,
+                unread=ends[topic, partition] - offset,
+                remedy="its producer has to end it; else the broker does, after that producer's "
+                "transaction.timeout.ms",
+            )
 
     def _decided(self, part: InputPartition, decision: IdleDecision) -> bool:
         """Commit an idle decision and act on it; False: the commit waits, it is proposed again."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
 
-from bench.chaos import faults
+from bench.chaos import faults, neighbours
 from bench.chaos.cluster import Kind
 from bench.chaos.faults import Fault
 from bench.chaos.mixed import mixed
@@ -115,6 +115,8 @@ _OTHERS: Final = [
         point=faults.HELD,
     ),
     Row(42, "snapshots deleted or changed", faults.broken_snapshots, 10),
+    Row(43, "upstream transaction hangs", neighbours.hung_transaction, 4),
+    Row(44, "committed offsets deleted", neighbours.commits_deleted, 6),
 ]
 MIXED: Final = 41
 

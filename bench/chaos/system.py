@@ -57,6 +57,7 @@ class System:
         problems: Violations seen on the way.
         reached: Failpoint -> how often a worker died there.
         lost: Input partition -> records that are declared lost.
+        holes: Partition and offset of what the input holds beside the load.
         slowest_stop: Seconds that the slowest SIGTERM took.
         recoveries: Seconds that each wait for it to catch up took, without waits for a CPU.
         walls: The same, with them.
@@ -80,6 +81,7 @@ class System:
         self.problems: list[str] = []
         self.reached: Counter[str] = Counter()
         self.lost: dict[int, int] = {}
+        self.holes: set[tuple[int, int]] = set()
         self.slowest_stop = 0.0
         self.recoveries: list[float] = []
         self.walls: list[float] = []

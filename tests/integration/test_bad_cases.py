@@ -392,3 +392,18 @@ def test_unreadable_records(app: App, with_bytes: bool) -> None:
         want = base64.b64encode(value).decode() if with_bytes and value is not None else None
         assert body.get("bytes") == want
     assert app.counted() == {0: 20, 1: 4}
+
+
+def test_committed_offsets_that_are_gone(app: App) -> None:
+    app.make_topic(1)
+    app.feed(steady(100))
+    app.drain()
+    (deleted,) = app.admin.delete_consumer_groups([app.settings.group]).values()
+    deleted.result(20)
+    app.feed(steady(100, start=10))
+    worker = app.drain(also={"start": "latest"})
+    (told,) = worker.events("the group's offset is gone: going on from the profiles log")
+    assert (told["topic"], told["partition"]) == (app.topic, 0)
+    assert app.counted() == {0: 200}
+    assert not app.of_type("data_loss")
+    assert not app.audited()["violations"]
