@@ -19,6 +19,7 @@ class KafkaTopics:
 
     def __init__(self, settings: Settings) -> None:
         self._client, self._group = settings.kafka, settings.group
+        self._settings = settings
         self._admin = Admin(settings.kafka, timeout=ANSWER_WITHIN)
 
     def partitions(self) -> dict[str, int]:
@@ -47,7 +48,14 @@ class KafkaTopics:
     def read(self, topic: str, partition: int, start: int, stop: int) -> Iterator[RawBatch]:
         """As ``Topics.read``."""
         if start < stop:
-            yield from read_range(self._client, (topic, partition), start, stop, group=self._group)
+            yield from read_range(
+                self._client,
+                (topic, partition),
+                start,
+                stop,
+                group=self._group,
+                passes_by=self._settings.input_for(topic) is not None,
+            )
 
 
 def main(settings: Settings, *, json: bool) -> int:

@@ -13,7 +13,7 @@ from consumer.borders import BorderRule
 from consumer.closings import Closing, Place, State, combine, log_records, mark_records
 from consumer.commit_state import IdleDecision
 from consumer.idleness import Due, Sight
-from consumer.log import LogRecord, WatermarkRecord
+from consumer.log import LogRecord, Lost, WatermarkRecord
 from consumer.profile_stage import PartitionProfiler
 from consumer.rejects import RejectMessage, reject_message
 from consumer.rules import profile_rules_for
@@ -108,6 +108,12 @@ class InputPartition:
         if position > self._profiler.position:
             self._profiler.reached(position)
             self.moved = True
+
+    def pass_by(self, lost: Lost) -> None:
+        """These cannot be read: reading goes on behind them, and the log is told."""
+        self._lost = (*self._lost, lost)
+        self._mark = self._mark or "active"
+        self.reached(lost.stop)
 
     # --- silence ---------------------------------------------------------------------------------
 

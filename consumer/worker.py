@@ -23,11 +23,11 @@ from types import FrameType
 
 from . import logs
 from .arrivals import Arrivals
+from .blocked import Blocked
 from .commit_state import BorderSettingsChanged, CommitStateError, IdleDecision
 from .delivery import delivery
 from .endpoint import Endpoint
 from .failpoints import reach
-from .held_back import HeldBack
 from .inputs import InputPartition
 from .kafka import Admin, Offset, Partition, Reader
 from .kafka_batches import Item
@@ -40,7 +40,9 @@ from .log_partitions import LogPartition
 from .meters import Meters
 from .patience import Patience
 from .publishing import Publisher
+from .scan import UNREADABLE
 from .settings import Settings
+from .unreadable import Unreadable
 
 TURN = 0.1  # seconds to wait for them
 CHECKPOINT_EVERY = 0.2  # seconds
@@ -91,7 +93,8 @@ class Worker:
         self._publisher = Publisher(
             settings, self._name, self._reader, self._arrivals, self._delivery, meters
         )
-        self._held_back = HeldBack()
+        self._blocked = Blocked(self._reader, self._admin)
+        self._unreadable = Unreadable(settings, self._admin)
         self._back_off = BACK_OFF
         self._status = 1  # if this process has to end in the middle of something
 
@@ -292,9 +295,7 @@ class Worker:
         try:
             ends = self._admin.offsets(dict.fromkeys(asked, "latest")) if asked else {}
         except KafkaFailure as failure:
-            if failure.kind != "retriable":
-                raise
-            self._tell("nobody says where partitions end", failure.text)
+            self._no_end_known(failure)
             return
         for place, part in self._inputs.items():
             if place in ends:
@@ -304,33 +305,15 @@ class Worker:
                 self._decided(part, decision)
 
     def _look_for_transactions(self, now: float) -> None:
-        """Say which partitions cannot be read on because a producer has not ended what it began."""
-        read = {p: part.position for p, part in self._inputs.items() if not part.paused}
-        due = self._held_back.due(read, now)
-        for topic, partition in self._held_back.freed():
-            logs.event("no open transaction blocks it any more", topic=topic, partition=partition)
-        if not due:
-            return
         try:
-            stable = self._admin.stable_ends(due)  # before the end, which only grows
-            ends = self._admin.offsets(dict.fromkeys(due, "latest"))
+            self._blocked.look(self._inputs, now)
         except KafkaFailure as failure:
-            if failure.kind != "retriable":
-                raise
-            self._tell("nobody says where partitions end", failure.text)
-            return
-        stand = {p: max(read[p], self._reader.position(*p) or 0) for p in due}
-        for (topic, partition), offset in self._held_back.held(stand, stable, ends).items():
-            logs.event(
-                "blocked by open transaction",
-                logging.WARNING,
-                topic=topic,
-                partition=partition,
-                offset=offset,
-                unread=ends[topic, partition] - offset,
-                remedy="its producer has to end it; else the broker does, after that producer's "
-                "transaction.timeout.ms",
-            )
+            self._no_end_known(failure)
+
+    def _no_end_known(self, failure: KafkaFailure) -> None:
+        if failure.kind != "retriable":
+            raise failure
+        self._tell("nobody says where partitions end", failure.text)
 
     def _decided(self, part: InputPartition, decision: IdleDecision) -> bool:
         """Commit an idle decision and act on it; False: the commit waits, it is proposed again."""
@@ -369,6 +352,9 @@ class Worker:
                 # The log was cut below the position: begin again from the commit, which says so.
                 self._restart([place])
             return
+        if error.code in UNREADABLE and (part := self._inputs.get(place)) is not None:
+            self._pass_by(part, error.text)
+            return
         unknown = error.code.startswith("UNKNOWN_TOPIC")
         if unknown and error.topic in self._admin.topics():
             self._tell("not every broker knows the topic yet", error.text)
@@ -377,6 +363,15 @@ class Worker:
             what = f"topic {error.topic}" if error.topic else f"group {self._settings.group}"
             raise Stopped(_because(what, error.code, error.text))
         self._tell("reading is in trouble", error.text)
+
+    def _pass_by(self, part: InputPartition, cause: str) -> None:
+        """A batch that cannot be read must not stop its partition for ever."""
+        place = part.topic, part.partition
+        self._tell("records cannot be read", cause)
+        lost = self._unreadable.at(place, max(part.position, self._reader.position(*place) or 0))
+        if lost is not None:
+            part.pass_by(lost)
+            self._reader.seek(*place, lost.stop)
 
     def _recover(self, failure: KafkaFailure) -> None:
         """After an unclear outcome, everything goes on from the last commit."""

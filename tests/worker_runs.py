@@ -292,7 +292,7 @@ class App:
         for number in range(count):
             place = topic, number
             low, high = (admin.offsets({place: end})[place] for end in ("earliest", "latest"))
-            for raw in read_range(client, place, low, high):
+            for raw in read_range(client, place, low, high, passes_by=topic == self.topic):
                 for offset, key, value, headers in zip(
                     raw.offsets.tolist(), raw.keys, raw.values, raw.headers, strict=True
                 ):

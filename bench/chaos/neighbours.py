@@ -9,13 +9,18 @@ from typing import Final
 
 from confluent_kafka import KafkaException, Message, Producer
 
+from bench.chaos.oracle import Made
 from bench.chaos.system import APP, TOPIC, System
 from consumer.kafka import Admin
+from consumer.rejects import TOO_LARGE
 from tests.waiting import wait_until
 
 BLOCKED: Final = "blocked by open transaction"
 GOES_ON: Final = "no open transaction blocks it any more"
 SAID_WITHIN: Final = 60.0  # seconds
+PASSED_BY: Final = "records that cannot be read are passed by"
+GZIP: Final = 40_000_000  # bytes of the record of a batch of 40 kB
+ZSTD: Final = 60_000_000  # likewise, of each record of a batch of a few kB
 HUNG: Final = 5  # records of the transaction that hangs
 
 
@@ -80,6 +85,57 @@ def _written(system: System, error: object, message: Message) -> None:
     partition, offset = message.partition(), message.offset()
     assert partition is not None and offset is not None  # noqa: S101, PT018 - it was written
     system.holes.add((partition, offset))
+
+
+def bombs(system: System) -> None:
+    """Small batches that become large: the client reads one with gzip, and refuses zstd's."""
+    worker = system.working()
+    system.feed_for(0.35, 1.5)
+    system.settle()
+    first, second = system.rng.sample(range(system.plan.partitions), 2)
+    when = system.records[system.fed - 1].when
+    # One record, which the client takes apart: it is rejected as too large.
+    (offset,) = _bomb(system, first, "gzip", [bytes(GZIP)], when)
+    too_large = Made(first, when, bytes(GZIP), TOO_LARGE)
+    system.records = [*system.records[: system.fed], too_large, *system.records[system.fed :]]
+    system.fed += 1
+    # A batch of several that the client cannot take apart: declared lost.
+    lost = _bomb(system, second, "zstd", [bytes(ZSTD)] * system.rng.randint(1, 6), when)
+    system.holes |= {(second, each) for each in lost}
+    system.lost[second] = 0  # of the load
+    system.feed_for(0.7, 2.0)
+    worker.says(PASSED_BY, SAID_WITHIN)
+    told = [(one["partition"], one["start"], one["stop"]) for one in worker.events(PASSED_BY)]
+    if set(told) != {(second, lost[0], lost[-1] + 1)}:
+        system.problems.append(f"lost are {lost} of {second}, told is {told}; {offset=}")
+
+
+def _bomb(system: System, partition: int, codec: str, values: list[bytes], when: int) -> list[int]:
+    """Write one batch; its offsets."""
+    producer = Producer(
+        {
+            "bootstrap.servers": system.cluster.bootstrap,
+            "compression.type": codec,
+            "compression.level": 3,
+            "message.max.bytes": 1_000_000_000,
+            "batch.size": 1_000_000_000,
+            "queue.buffering.max.kbytes": 1_000_000,
+            "linger.ms": 2_000,
+            "log_level": 0,
+        }
+    )
+    written: list[int] = []
+
+    def delivered(error: object, message: Message) -> None:
+        if error is not None:
+            raise AssertionError(f"the bomb could not be written: {error}")
+        written.append(message.offset() or 0)
+
+    for value in values:
+        producer.produce(TOPIC, value, partition=partition, timestamp=when, on_delivery=delivered)
+    if producer.flush(60) or len(written) != len(values):
+        raise AssertionError("the bomb could not be written")
+    return sorted(written)
 
 
 def commits_deleted(system: System) -> None:

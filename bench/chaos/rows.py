@@ -116,6 +116,7 @@ _OTHERS: Final = [
     ),
     Row(42, "snapshots deleted or changed", faults.broken_snapshots, 10),
     Row(43, "upstream transaction hangs", neighbours.hung_transaction, 4),
+    Row(45, "compression bombs, gzip and zstd", neighbours.bombs, 4, same_alerts=False),
     Row(44, "committed offsets deleted", neighbours.commits_deleted, 6),
 ]
 MIXED: Final = 41

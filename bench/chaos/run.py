@@ -89,7 +89,9 @@ def run(row: Row, mode: Mode, seed: int, clusters: Clusters, known: References) 
         with System(cluster, row.plan, records, settings, folder, rng) as system:
             try:
                 _disturbed(row, system)
-                outcome = Outcome(system.app, records, wanted, system.lost, frozenset(system.holes))
+                outcome = Outcome(
+                    system.app, system.records, wanted, system.lost, frozenset(system.holes)
+                )
                 system.problems += oracle.violations(outcome)
             except AssertionError as error:
                 system.problems.append(str(error))
