@@ -31,6 +31,7 @@ class Arrivals:
         self._admin = admin
         self._expected: set[Partition] = set()
         self._waits = False
+        self._log_count = 0  # not known yet
         self._stale = StaleEnds()
         self._decoders: dict[str, Decoder] = {}
 
@@ -57,8 +58,21 @@ class Arrivals:
         return bool(self._expected)
 
     def log_partitions(self) -> int:
-        """Number of partitions of the profiles log."""
-        return self.partitions(self._settings.profiles_topic)
+        """Number of partitions of the profiles log.
+
+        Raises:
+            KafkaFailure: It has changed, so models would go to other partitions than their state.
+        """
+        topic = self._settings.profiles_topic
+        count = self.partitions(topic)
+        self._log_count = self._log_count or count
+        if count != self._log_count:
+            why = (
+                f"topic {topic} had {self._log_count} partitions and has {count} now: the number "
+                "must not change, it says where each model's profiles are"
+            )
+            raise KafkaFailure("refused", "INVALID_PARTITIONS", why)
+        return count
 
     def partitions(self, topic: str) -> int:
         """Number of partitions of an input topic.

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewPartitions,
     ResourceType,
 )
 
@@ -137,6 +138,22 @@ def test_an_internal_topic_is_deleted(app: App, which: str) -> None:
     assert "Traceback" not in worker.text
     assert f"{app.name}-{which}" in worker.text
     assert "does not exist" in worker.text
+
+
+def test_partitions_of_the_log_are_added(app: App) -> None:
+    app.make_topic(1)
+    app.feed(steady(100))
+    worker = app.run()
+    worker.says("partition is active")
+    new = NewPartitions(app.settings.profiles_topic, 3)
+    for future in app.admin.create_partitions([new]).values():
+        future.result(20)
+    app.feed(steady(100, start=20))
+    assert worker.ended(40) == 2
+    assert f"{app.name}-profiles had 2 partitions and has 3 now" in worker.text
+    assert "Traceback" not in worker.text
+    text = refused(app, "run")
+    assert f"has 2 partitions, {app.name}-profiles has 3 partitions" in text
 
 
 def test_a_message_over_the_brokers_limit(app: App) -> None:
