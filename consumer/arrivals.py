@@ -14,7 +14,7 @@ from .decoders import decoder_for
 from .inputs import InputPartition
 from .kafka import Admin, Partition, Reader
 from .kafka_failures import KafkaFailure
-from .last_word import last_word
+from .last_word import heard_of, last_word
 from .log_partitions import LogPartition
 from .settings import Settings
 from .stale_ends import StaleEnds
@@ -32,6 +32,7 @@ class Arrivals:
         self._expected: set[Partition] = set()
         self._waits = False
         self._log_count = 0  # not known yet
+        self._new_topics: set[str] = set()  # the log says nothing of these
         self._stale = StaleEnds()
         self._decoders: dict[str, Decoder] = {}
 
@@ -192,12 +193,15 @@ class Arrivals:
         judged stays so, and what came since is read, whatever ``start`` says of a new group.
         """
         one = self._settings.input_for(place[0])
-        if one is None:
+        topic, partition = place
+        if one is None or topic in self._new_topics:
+            return None
+        if not heard_of(self._settings, self._admin, topic):
+            self._new_topics.add(topic)
             return None
         word = last_word(self._settings, self._admin, place, one.window + one.lateness)
         if word is None:
             return None
-        topic, partition = place
         logs.event(
             "the group's offset is gone: going on from the profiles log",
             logging.WARNING,

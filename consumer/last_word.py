@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .kafka import Admin, Partition
 from .log import LogFormatError, WatermarkRecord, decode
@@ -43,6 +43,22 @@ def last_word(settings: Settings, admin: Admin, place: Partition, reach: int) ->
     return word_of(marks, reach)
 
 
+def heard_of(settings: Settings, admin: Admin, topic: str) -> bool:
+    """Whether the log holds a border of any partition of an input topic.
+
+    Raises:
+        KafkaFailure: The log cannot be read.
+    """
+    log = settings.profiles_topic, 0
+    low = admin.offsets({log: "earliest"})[log]
+    stop = admin.offsets({log: "latest"})[log]
+    return any(
+        mark.topic == topic
+        for batch in read_range(settings.kafka, log, low, stop, group=settings.group)
+        for mark in _watermarks(batch.values)
+    )
+
+
 def word_of(marks: Iterable[tuple[int, int]], reach: int) -> Word | None:
     """The last word from (border, offset just after the record that closed it), in any order.
 
@@ -59,14 +75,19 @@ def word_of(marks: Iterable[tuple[int, int]], reach: int) -> Word | None:
 
 
 def _marks(values: Iterable[bytes | None], place: Partition) -> list[tuple[int, int]]:
-    found = []
+    return [
+        (mark.through, mark.closed_at)
+        for mark in _watermarks(values)
+        if (mark.topic, mark.partition) == place and mark.through is not None
+    ]
+
+
+def _watermarks(values: Iterable[bytes | None]) -> Iterator[WatermarkRecord]:
+    """Those that tell of a border."""
     for value in values:
         try:
             record = decode(value or b"")
         except LogFormatError:  # whoever folds the log says so
             continue
-        if not isinstance(record, WatermarkRecord) or record.through is None:
-            continue
-        if (record.topic, record.partition) == place:
-            found.append((record.through, record.closed_at))
-    return found
+        if isinstance(record, WatermarkRecord) and record.through is not None:
+            yield record

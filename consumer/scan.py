@@ -18,6 +18,8 @@ from consumer.kafka_failures import KafkaFailure, PartitionError
 UNREADABLE: Final = {"_BAD_COMPRESSION", "_BAD_MSG"}
 TRIES: Final = 3  # of the same batch: what was damaged on its way only comes whole then
 
+PROBED_WITHIN: Final = 10.0  # seconds without an answer
+
 
 def read_range(
     client: Client,
@@ -106,7 +108,7 @@ def _readable(
 ) -> bool:
     """Whether the first batch from ``start`` on can be taken apart."""
     try:
-        next(read_range(client, partition, start, stop, group=group), None)
+        next(read_range(client, partition, start, stop, PROBED_WITHIN, group), None)
     except KafkaFailure as failure:
         if failure.code not in UNREADABLE:
             raise
