@@ -24,6 +24,7 @@ ADWIN_RATE: Final = (
 )
 ADWIN_FLOOR: Final = 1e-9
 SCALES: Final = 8  # windows of 1, 2, 4, .. 128 blocks share it as well
+BETWEEN: Final = 1  # and those of 6 blocks
 # Blocks between two false alarms of one test, however large the budget, and what a test is held to
 # beyond that for errors of the model of the noise: AR(1) of 0.1 to 0.3 left between blocks, or
 # tails, divide a nominal run length by 6 to 100. With 20, null streams of a baseline of two weeks
@@ -159,7 +160,7 @@ def thresholds(
 
 
 def _by_scale(arl: float) -> tuple[float, ...]:
-    each = 1 / (arl * SCALES)
+    each = 1 / (arl * (SCALES + BETWEEN))
     return tuple(scale_threshold(each, 2**at) for at in range(SCALES))
 
 

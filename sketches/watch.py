@@ -1,10 +1,10 @@
 """The signals of one stream under watch: residuals to detectors, detections to findings.
 
 ADWIN and PageHinkley propose that something changed since a block, and so do means over the last 2,
-4, .. 128 blocks where these have not. The change is told once the mean since then is confirmed:
-farther from what is expected than the noise that the baseline has over so many blocks allows within
-the budget, and far enough to be worth telling. Until it is, it waits. One block is no change. What
-comes too slowly for that is seen in the means of days (``sketches.gradual``).
+4, 6, 8, 16, .. 128 blocks where these have not. The change is told once the mean since then is
+confirmed: farther from what is expected than the noise that the baseline has over so many blocks
+allows within the budget, and far enough to be worth telling. Until it is, it waits. One block is no
+change. What comes too slowly for that is seen in the means of days (``sketches.gradual``).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .rates import Part
 from .recovery import are_back, is_stable
 from .renewal import NEVER, Renewal, columns_of
 from .residuals import Critical, Noise, Points, smallest
-from .scales import LEVELS, WINDOWS
+from .scales import LEVELS
 from .signals import Gates
 from .state import pack, unpack
 from .table import BoolArray, FloatArray, IntArray
-from .windowed import RING, Dyadic, LastBlocks, Means
+from .windowed import LENGTHS, RING, Dyadic, LastBlocks, Means
 
 _PATIENCE: Final = 8  # blocks that a proposal waits to be confirmed
 QUIET: Final = 1_800_000_000  # microseconds near what is expected after which a change is over
@@ -184,23 +184,22 @@ class Watch:
         return points, self._limits(points, self._warning, gates.warning), by
 
     def _look(self, last: Dyadic, gates: Gates) -> None:
-        """Propose what the means of the last 2, 4, .. blocks show and nothing else did."""
+        """Propose what the means of the last 2, 4, 6, 8, .. blocks show and nothing else did."""
         mean = last.mean
         near = np.abs(mean[1:]) > gates.least.take(last.signals)
         if self._changed:
             near[:, self._last.column[[*self._changed]]] = False
-        level, column = near.nonzero()
-        level += 1
+        row, column = near.nonzero()
+        row += 1
         signal = last.signals[column]
-        ready = gates.tested[signal] & (WINDOWS[level] <= self.block + 1 - self._last.first[signal])
+        ready = gates.tested[signal] & (LENGTHS[row] <= self.block + 1 - self._last.first[signal])
         if not ready.any():
             return
-        level, column, signal = level[ready], column[ready], signal[ready]
-        points = Points(signal, WINDOWS[level], mean[level, column], last.sample[level, column])
-        # Both halves show it: one wild block is not all there is.
+        row, column, signal = row[ready], column[ready], signal[ready]
+        points = Points(signal, LENGTHS[row], mean[row, column], last.sample[row, column])
+        # Both parts show it: one wild block is not all there is.
         size = np.abs(points.shift)
-        late = mean[level - 1, column] * np.sign(points.shift)
-        both = (np.minimum(2 * size - late, late) >= size / 2).nonzero()[0]
+        both = (last.parts(row, column) >= size / 2).nonzero()[0]
         if not len(both):
             return
         points, size = points.some(both), size[both]
