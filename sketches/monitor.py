@@ -37,7 +37,7 @@ from .watch import Watch
 
 __all__ = ["BaselineLearned", "Key", "ModelMonitor", "MonitorReport", "StateError"]
 
-VERSION: Final = 9
+VERSION: Final = 10
 COLD: Final = 3 * DAY  # of a stream; before it, soft signals are judged more coarsely
 
 

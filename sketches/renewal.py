@@ -4,7 +4,7 @@ A baseline of a day knows nothing of how days differ, and its noise is that abou
 season the expectation learns afterwards. So each time a stream has become twice as old, its noise
 is measured anew from the residuals of the later half: what it was compared with by then is the
 forecast in use. What is told as a change is left out; but if a signal changes again and again in
-the first two weeks, that is how it is.
+the first two weeks of a stream whose baseline has not seen every day of the week, that is how it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from .table import BoolArray, IntArray
 from .windowed import Dyadic
 
 _LEAST: Final = 64  # blocks that noise is measured from
-_YOUNG: Final = 14 * DAY
+_WEEK: Final = 7 * DAY
+_YOUNG: Final = 2 * _WEEK
 NEVER: Final = (0, 2**62)  # start and end of what is not to be renewed
 _OFTEN: Final = 2  # changes of a signal that are no exception any more
 _OLD: Final = 56 * DAY  # what is known by then stays
@@ -42,6 +43,7 @@ class Renewal:
     def __init__(self, start: int, end: int) -> None:
         self.start = start
         self.due = 2 * end - start
+        self._learns = end - start < _WEEK
         self._told: dict[int, int] = {}  # signal -> changes
         self._begin(0)
 
@@ -108,7 +110,7 @@ class Renewal:
 
     def left_out(self, changed: Sequence[int], now: int) -> list[int]:
         """Of the signals that are told as changed those whose changes are no part of the noise."""
-        young = now - self.start < _YOUNG
+        young = self._learns and now - self.start < _YOUNG
         return [each for each in changed if not young or self._told.get(each, 0) < _OFTEN]
 
     def measured(
@@ -146,6 +148,7 @@ class Renewal:
         return {
             "start": self.start,
             "due": self.due,
+            "learns": self._learns,
             "told": list(self._told.items()),
             "held": pack_small(self._held),
         }
@@ -154,7 +157,8 @@ class Renewal:
     def restore(cls, state: Mapping[str, Any]) -> Renewal:
         """From ``state``."""
         found = cls(state["start"], state["start"])
-        found.due, found._held = state["due"], unpack_small(state["held"])
+        found.due, found._learns = state["due"], bool(state["learns"])
+        found._held = unpack_small(state["held"])
         found._told = dict(state["told"])
         return found
 
