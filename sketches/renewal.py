@@ -3,8 +3,8 @@
 A baseline of a day knows nothing of how days differ, and its noise is that about a level, whatever
 season the expectation learns afterwards. So each time a stream has become twice as old, its noise
 is measured anew from the residuals of the later half: what it was compared with by then is the
-forecast in use. What is told as a change is left out; but if a signal changes again and again in
-the first two weeks of a stream whose baseline has not seen every day of the week, that is how it is.
+forecast in use. What is told as a change is left out; but what changes again and again in the first
+two weeks of a stream whose baseline has not seen every day of the week is like that.
 """
 
 from __future__ import annotations
