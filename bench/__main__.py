@@ -10,7 +10,7 @@ import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -49,8 +49,8 @@ def main() -> int:
     options = parser.parse_args()
     rounds = options.rounds or (1 if options.quick else 5)
     old = options.out and options.out.exists()
-    before = orjson.loads(options.out.read_bytes()) if old else {}
-    kept = {
+    before: dict[str, Any] = orjson.loads(options.out.read_bytes()) if old else {}
+    kept: dict[str, Any] = {
         key: held
         for key, held in before.items()
         if options.only or key.startswith(("soak", "backlog"))
@@ -62,7 +62,7 @@ def main() -> int:
         "cores": os.cpu_count(),
         "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
         "quick": options.quick,
-        "rounds": rounds,
+        "rounds": kept.get("rounds", {}) | dict.fromkeys(options.only or PARTS, rounds),
     }
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, Kafka() as kafka:
         bench = Bench(kafka.bootstrap, Path(folder))

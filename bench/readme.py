@@ -50,9 +50,19 @@ def section(found: Mapping[str, Any]) -> str:
     table = "".join(f"| {what} | {figure} |\n" for what, figure in rows)
     return (
         f"Measured at commit {found['commit']} on {found['date']}, {found['cores']} shared cores, "
-        f"{versions}; medians of {found['rounds']} rounds.\n\n"
+        f"{versions}; medians of rounds: {_rounds(found)}.\n\n"
         f"| what | figure |\n|---|---|\n{table}"
     )
+
+
+def _rounds(found: Mapping[str, Any]) -> str:
+    """How many rounds each part had, the most first."""
+    of = found["rounds"]
+    parts = {
+        n: [part for part in of if of[part] == n] for n in sorted({*of.values()}, reverse=True)
+    }
+    told = (f"{n} of {', '.join(names).replace('_', ' ')}" for n, names in parts.items())
+    return "; ".join(told)
 
 
 def _delay(found: Mapping[str, Any]) -> list[tuple[str, str]]:
