@@ -64,8 +64,8 @@ _SILENCE: Final = ("silence", "--model", "flight-delay", "--cause", "missing")
 COMMANDS: Final[tuple[tuple[str, ...], ...]] = (
     ("tail", "--from", "earliest", "--no-follow"),
     ("incidents",),
-    ("incident", "d56dc0d7"),
-    ("ack", "d56dc0d7", *_SAYS),
+    ("incident", "66626862"),
+    ("ack", "66626862", *_SAYS),
     (*_SILENCE, "--until", "2030-01-01", *_SAYS),
     ("bridge", "--dry-run"),
 )
