@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from .numbers import Numbers
-from .reading import QUANTILES, most_frequent, quantiles, typical_sizes
+from .reading import QUANTILES, most_frequent, quantiles, share_below, typical_sizes
 from .reference import TOP, Reference, negative_share
 from .table import BoolArray, FloatArray, IntArray
 
@@ -111,17 +111,12 @@ def _jump(reference: Reference, held: Numbers, at: IntArray, row: IntArray) -> F
     same = np.where(before > 1e-9 * usual[:, 0], apart < _ALIKE, True)
     same &= np.ptp(steps, axis=1) < np.maximum(_ALIKE, _PART * np.abs(jump))
     # It leaves signs as they are: what lay around 0 and now lies on one side has moved there.
-    same &= (np.abs(_negative(held, at) - negative_share(reference, row)) < _SIGNS)[known]
+    few = held.select([held.names[each] for each in at])
+    negative = share_below(few, np.zeros((len(at), 1)))[:, 0]
+    same &= (np.abs(negative - negative_share(reference, row)) < _SIGNS)[known]
     ratio = np.zeros(len(at))
     ratio[known] = np.where(same & (np.abs(jump) >= _NO_JUMP), jump, 0.0)
     return np.clip(ratio, -_FARTHEST, _FARTHEST)
-
-
-def _negative(held: Numbers, at: IntArray) -> FloatArray:
-    """Share of the values below 0 of some features, shape (len(at),)."""
-    bins = held.histogram.select(at)
-    below = np.bincount(bins.owner(), bins.count * (bins.index < 0), len(at))
-    return below / held.count[at]
 
 
 def vanished(before: FloatArray, after: FloatArray) -> FloatArray:
